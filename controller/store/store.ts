@@ -1,0 +1,90 @@
+/**
+ * The seam to the cluster's state: ordered keys with values, changed only by guarded transactions, watched from a
+ * revision. `etcd.ts` and `memory.ts` implement it, and one contract suite runs on both.
+ */
+
+/** One key as the store holds it. Revisions are the store's: the cluster's only clock. */
+export interface KeyValue {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly createRevision: bigint;
+  readonly modRevision: bigint;
+}
+
+/** A condition that must hold for a transaction to commit. `emptyPrefix`: no key at all begins with it. */
+export type Compare =
+  | { readonly kind: 'absent'; readonly key: string }
+  | { readonly kind: 'present'; readonly key: string }
+  | { readonly kind: 'unchanged'; readonly key: string; readonly modRevision: bigint }
+  | { readonly kind: 'emptyPrefix'; readonly prefix: string };
+
+/** A key to write. */
+export interface Put {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/**
+ * All or nothing: when every compare holds, every put and delete happens at one revision. At most 128 compares and
+ * 128 puts and deletes (etcd's own default), and no key twice.
+ */
+export interface Transaction {
+  readonly compares: readonly Compare[];
+  readonly puts: readonly Put[];
+  readonly deletes: readonly string[];
+}
+
+/** How a commit ended. `failed` are the compares that did not hold, as the store was at `revision`; `found` what stands there. */
+export type CommitResult =
+  | { readonly committed: true; readonly revision: bigint }
+  | {
+      readonly committed: false;
+      readonly revision: bigint;
+      readonly failed: readonly Compare[];
+      readonly found: readonly KeyValue[];
+    };
+
+/** What happened to one key. */
+export type StoreEvent =
+  { readonly kind: 'put'; readonly entry: KeyValue } | { readonly kind: 'delete'; readonly key: string };
+
+/** All events of one revision under the watched prefix; never part of a revision. */
+export interface WatchBatch {
+  readonly revision: bigint;
+  readonly events: readonly StoreEvent[];
+}
+
+/** The keys under a prefix, in key order, as they were at one revision. */
+export interface Listing {
+  readonly entries: readonly KeyValue[];
+  readonly revision: bigint;
+}
+
+export interface Store extends AsyncDisposable {
+  get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
+  /** Complete and from one revision, however large. */
+  list(prefix: string, signal: AbortSignal): Promise<Listing>;
+  /**
+   * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
+   * tries again.
+   */
+  commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult>;
+  /**
+   * Every event under `prefix` with a revision of at least `from`, once and in order, across broken connections.
+   * Ends when the signal aborts. Throws Compacted when history from there is gone: list again and watch from there.
+   */
+  watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch>;
+}
+
+/** The store could not be reached, or did not answer in time; whether the last write happened is unknown. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
+
+/** The history a watch asked for has been compacted away. `compactRevision`: the oldest still there. */
+export class Compacted extends Error {
+  override readonly name = 'Compacted';
+  constructor(readonly compactRevision: bigint) {
+    super(`history before revision ${String(compactRevision)} has been compacted`);
+  }
+}

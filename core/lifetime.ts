@@ -1,0 +1,52 @@
+/** Aborting, waiting and releasing: the few helpers every long-lived part shares. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A signal that aborts when any of `signals` does, or after `ms` where given. */
+export function withDeadline(ms: number, ...signals: readonly AbortSignal[]): AbortSignal {
+  return AbortSignal.any([...signals, AbortSignal.timeout(ms)]);
+}
+
+/** Waits `ms`; false when the signal aborted first. Never throws, so loops read `while (await pause(ms, signal))`. */
+export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await delay(ms, undefined, { signal });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Milliseconds before try number `attempt` (0 is the first retry): doubling from `firstMs` to `capMs`, with up to half of jitter. */
+export function backoffMs(attempt: number, firstMs: number, capMs: number): number {
+  const ceiling = Math.min(capMs, firstMs * 2 ** Math.min(attempt, 30));
+  return ceiling * (0.5 + Math.random() / 2);
+}
+
+/** A promise with its handles, for the places that settle from an event. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+export function deferred<T>(): Deferred<T> {
+  let handles: Pick<Deferred<T>, 'resolve' | 'reject'> | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    handles = { resolve, reject };
+  });
+  if (handles === undefined) throw new Error('the executor of a promise runs at once');
+  return { promise, ...handles };
+}
+
+/** Runs every step, also after one failed; throws one AggregateError at the end. For teardown, which must carry on. */
+export async function allSettledOrThrow(what: string, steps: readonly (() => Promise<void> | void)[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const run of steps) {
+    try {
+      await run();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw new AggregateError(errors, `${what}: ${String(errors.length)} of its steps failed`);
+}

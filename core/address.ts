@@ -52,7 +52,12 @@ export function ipFromNumber(family: Family, number: bigint): IpAddress {
 /** The address in network byte order: 4 or 16 bytes. */
 export function ipToBytes(ip: IpAddress): Buffer {
   const size = ADDRESS_BITS[familyOf(ip)] / 8;
-  return Buffer.from(ipToNumber(ip).toString(16).padStart(size * 2, '0'), 'hex');
+  return Buffer.from(
+    ipToNumber(ip)
+      .toString(16)
+      .padStart(size * 2, '0'),
+    'hex',
+  );
 }
 
 /** The address in `bytes` (4 or 16 of them, network order). Throws RangeError for any other length. */

@@ -1,0 +1,121 @@
+/**
+ * The one table of everything that can be refused or fail: a stable reason, its gRPC code and the exit status of
+ * `weft`. docs/errors.md says of each what to do; a test holds the two against each other.
+ */
+
+/** gRPC's status codes by name, as far as Weft answers with them. */
+export const STATUS = {
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+} as const;
+
+export type StatusName = keyof typeof STATUS;
+
+/** Exit statuses of `weft`. */
+export const EXIT: Readonly<Record<StatusName, number>> = {
+  INVALID_ARGUMENT: 2,
+  DEADLINE_EXCEEDED: 5,
+  NOT_FOUND: 3,
+  ALREADY_EXISTS: 4,
+  PERMISSION_DENIED: 6,
+  RESOURCE_EXHAUSTED: 7,
+  FAILED_PRECONDITION: 4,
+  ABORTED: 5,
+  INTERNAL: 1,
+  UNAVAILABLE: 5,
+  UNAUTHENTICATED: 6,
+};
+
+/** Every reason and its status. */
+export const REASONS = {
+  ARGUMENT_INVALID: 'INVALID_ARGUMENT',
+  OPTION_NOT_BUILT: 'INVALID_ARGUMENT',
+  NETWORK_NOT_FOUND: 'NOT_FOUND',
+  ENDPOINT_NOT_FOUND: 'NOT_FOUND',
+  HOST_NOT_FOUND: 'NOT_FOUND',
+  SANDBOX_NOT_FOUND: 'NOT_FOUND',
+  NOT_CONNECTED: 'NOT_FOUND',
+  NETWORK_NAME_TAKEN: 'ALREADY_EXISTS',
+  ID_TAKEN: 'ALREADY_EXISTS',
+  HOST_NAME_TAKEN: 'ALREADY_EXISTS',
+  VTEP_TAKEN: 'ALREADY_EXISTS',
+  SANDBOX_EXISTS: 'ALREADY_EXISTS',
+  ALREADY_CONNECTED: 'ALREADY_EXISTS',
+  ADDRESS_TAKEN: 'ALREADY_EXISTS',
+  MAC_TAKEN: 'ALREADY_EXISTS',
+  NETWORK_IN_USE: 'FAILED_PRECONDITION',
+  SUBNETS_OVERLAP: 'FAILED_PRECONDITION',
+  SESSION_STALE: 'FAILED_PRECONDITION',
+  SANDBOX_BUSY: 'FAILED_PRECONDITION',
+  ADDRESSES_EXHAUSTED: 'RESOURCE_EXHAUSTED',
+  SUBNETS_EXHAUSTED: 'RESOURCE_EXHAUSTED',
+  VNIS_EXHAUSTED: 'RESOURCE_EXHAUSTED',
+  HOST_NUMBERS_EXHAUSTED: 'RESOURCE_EXHAUSTED',
+  CONTENTION: 'ABORTED',
+  STORE_UNAVAILABLE: 'UNAVAILABLE',
+  CONTROLLER_UNAVAILABLE: 'UNAVAILABLE',
+  AGENT_UNAVAILABLE: 'UNAVAILABLE',
+  REVISION_AHEAD: 'UNAVAILABLE',
+  TIMED_OUT: 'DEADLINE_EXCEEDED',
+  NOT_CONVERGED: 'DEADLINE_EXCEEDED',
+  NOT_ALLOWED: 'PERMISSION_DENIED',
+  NOT_IDENTIFIED: 'UNAUTHENTICATED',
+  KERNEL_FAILED: 'INTERNAL',
+  INTERNAL: 'INTERNAL',
+} as const satisfies Record<string, StatusName>;
+
+export type Reason = keyof typeof REASONS;
+
+/** One field of a request and what is wrong with it. `field` is a path: `subnets[0].gateway`. */
+export interface Violation {
+  readonly field: string;
+  readonly description: string;
+}
+
+/** A refusal as a value: what is expected to happen (conflict, not found, exhausted) is returned, not thrown. */
+export interface Rejection {
+  readonly reason: Reason;
+  /** One sentence for a person: what is wrong with which thing, and what to do. */
+  readonly message: string;
+  readonly violations?: readonly Violation[];
+  /** Facts for programs: ids, figures. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** A refusal on its way out of a handler or a command. */
+export class WeftError extends Error implements Rejection {
+  override readonly name = 'WeftError';
+  readonly reason: Reason;
+  readonly violations: readonly Violation[];
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(rejection: Rejection, options?: ErrorOptions) {
+    super(rejection.message, options);
+    this.reason = rejection.reason;
+    this.violations = rejection.violations ?? [];
+    this.metadata = rejection.metadata ?? {};
+  }
+
+  get status(): StatusName {
+    return REASONS[this.reason];
+  }
+}
+
+/** A refusal of one field. */
+export function invalid(field: string, description: string): Rejection {
+  return { reason: 'ARGUMENT_INVALID', message: `${field}: ${description}`, violations: [{ field, description }] };
+}
+
+/** Whether a value returned by a rule is a refusal. */
+export function isRejection(value: object): value is Rejection {
+  return 'reason' in value && 'message' in value && typeof value.reason === 'string' && value.reason in REASONS;
+}

@@ -1,0 +1,204 @@
+/**
+ * The wire's messages and the model, one from the other. Reading validates: whatever comes out of a `decode` function
+ * is a valid model object, whoever sent the message.
+ */
+import { parseCidr, parseIp, type Cidr, type IpAddress } from '../core/address.js';
+import type { Change, Snapshot } from '../core/fold.js';
+import { parseEndpointId, parseHostId, parseNetworkId } from '../core/ids.js';
+import { parseMac } from '../core/mac.js';
+import type { Endpoint, EndpointState, Host, Network, Peer, Subnet } from '../core/model.js';
+import { isName } from '../core/name.js';
+import type { NetworkChange, NetworkDrop, NetworkFrame, Peer as PeerMessage } from './gen/weft/v1/agent_sync.js';
+import { EndpointState as WireState, type Endpoint as EndpointMessage } from './gen/weft/v1/endpoint.js';
+import { HostState, type Host as HostMessage } from './gen/weft/v1/host.js';
+import type { Network as NetworkMessage, Subnet as SubnetMessage } from './gen/weft/v1/network.js';
+
+/** A message that no correct peer sends. `field` is its path. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+  constructor(
+    readonly field: string,
+    value: unknown,
+  ) {
+    super(`${field}: ${JSON.stringify(String(value))} is not valid`);
+  }
+}
+
+export function encodeNetwork(network: Network): NetworkMessage {
+  return {
+    ...network,
+    subnets: network.subnets.map(encodeSubnet),
+    mtu: network.mtu ?? 0,
+    labels: { ...network.labels },
+    options: { ...network.options },
+  };
+}
+
+function encodeSubnet({ cidr, gateway, ipRange, auxAddresses }: Subnet): SubnetMessage {
+  return { cidr, gateway, ipRange: ipRange ?? '', auxAddresses: { ...auxAddresses } };
+}
+
+/** Throws WireError. */
+export function decodeNetwork(message: NetworkMessage): Network {
+  const { name, driver, vni, internal, labels, options, revision, requestId } = message;
+  if (driver !== 'overlay') throw new WireError('network.driver', driver);
+  if (vni < 1 || vni >= 2 ** 24) throw new WireError('network.vni', vni);
+  if (!isName(name)) throw new WireError('network.name', name);
+  return {
+    id: need('network.id', message.id, parseNetworkId),
+    name,
+    driver,
+    vni,
+    subnets: message.subnets.map(decodeSubnet),
+    internal,
+    mtu: message.mtu === 0 ? undefined : message.mtu,
+    labels,
+    options,
+    revision,
+    requestId,
+  };
+}
+
+function decodeSubnet(message: SubnetMessage): Subnet {
+  return {
+    cidr: need('network.subnets.cidr', message.cidr, parseCidr),
+    gateway: need('network.subnets.gateway', message.gateway, parseIp),
+    ipRange: message.ipRange === '' ? undefined : need<Cidr>('network.subnets.ip_range', message.ipRange, parseCidr),
+    auxAddresses: Object.fromEntries(
+      Object.entries(message.auxAddresses).map(([name, text]): [string, IpAddress] => [
+        name,
+        need('network.subnets.aux_addresses', text, parseIp),
+      ]),
+    ),
+  };
+}
+
+const WIRE_STATE: Readonly<Record<EndpointState, WireState>> = {
+  pending: WireState.ENDPOINT_STATE_PENDING,
+  ready: WireState.ENDPOINT_STATE_READY,
+  removing: WireState.ENDPOINT_STATE_REMOVING,
+};
+
+export function encodeEndpoint(endpoint: Endpoint): EndpointMessage {
+  return {
+    ...endpoint,
+    aliases: [...endpoint.aliases],
+    addresses: [...endpoint.addresses],
+    labels: { ...endpoint.labels },
+    state: WIRE_STATE[endpoint.state],
+  };
+}
+
+/** Throws WireError. */
+export function decodeEndpoint(message: EndpointMessage): Endpoint {
+  const { sandbox, name, aliases, labels, revision, requestId } = message;
+  for (const text of [sandbox, name, ...aliases]) if (!isName(text)) throw new WireError('endpoint.name', text);
+  return {
+    id: need('endpoint.id', message.id, parseEndpointId),
+    networkId: need('endpoint.network_id', message.networkId, parseNetworkId),
+    hostId: need('endpoint.host_id', message.hostId, parseHostId),
+    sandbox,
+    name,
+    aliases,
+    addresses: message.addresses.map((text) => need('endpoint.addresses', text, parseIp)),
+    mac: need('endpoint.mac', message.mac, parseMac),
+    labels,
+    state: decodeState(message.state),
+    revision,
+    requestId,
+  };
+}
+
+function decodeState(wire: WireState): EndpointState {
+  switch (wire) {
+    case WireState.ENDPOINT_STATE_PENDING:
+      return 'pending';
+    case WireState.ENDPOINT_STATE_READY:
+      return 'ready';
+    case WireState.ENDPOINT_STATE_REMOVING:
+      return 'removing';
+    default:
+      throw new WireError('endpoint.state', wire);
+  }
+}
+
+/** The host as it is stored; what only a running controller knows (state, acked revision, problems) is left empty. */
+export function encodeHost({ id, name, vtep, number, version, revision }: Host): HostMessage {
+  return {
+    id,
+    name,
+    vtep,
+    number,
+    version,
+    revision,
+    state: HostState.HOST_STATE_UNSPECIFIED,
+    ackedRevision: 0n,
+    problems: [],
+  };
+}
+
+/** Throws WireError. */
+export function decodeHost(message: HostMessage): Host {
+  const { name, number, version, revision } = message;
+  if (!isName(name)) throw new WireError('host.name', name);
+  return {
+    id: need('host.id', message.id, parseHostId),
+    name,
+    vtep: need('host.vtep', message.vtep, parseIp),
+    number: hostNumber('host.number', number),
+    version,
+    revision,
+  };
+}
+
+export function encodePeer({ hostId, vtep, number }: Peer): PeerMessage {
+  return { hostId, vtep, number };
+}
+
+function decodePeer(message: PeerMessage): Peer {
+  return {
+    hostId: need('peer.host_id', message.hostId, parseHostId),
+    vtep: need('peer.vtep', message.vtep, parseIp),
+    number: hostNumber('peer.number', message.number),
+  };
+}
+
+/** Throws WireError. */
+export function decodeFrame(message: NetworkFrame): Snapshot {
+  if (message.network === undefined) throw new WireError('frame.network', '');
+  return {
+    kind: 'snapshot',
+    network: decodeNetwork(message.network),
+    endpoints: message.endpoints.map(decodeEndpoint),
+    peers: message.peers.map(decodePeer),
+  };
+}
+
+/** Throws WireError. */
+export function decodeChange(message: NetworkChange): Change {
+  return {
+    kind: 'change',
+    networkId: need('change.network_id', message.networkId, parseNetworkId),
+    network: message.network === undefined ? undefined : decodeNetwork(message.network),
+    putEndpoints: message.putEndpoints.map(decodeEndpoint),
+    dropEndpoints: message.dropEndpointIds.map((id) => need('change.drop_endpoint_ids', id, parseEndpointId)),
+    putPeers: message.putPeers.map(decodePeer),
+    dropPeers: message.dropPeerHostIds.map((id) => need('change.drop_peer_host_ids', id, parseHostId)),
+  };
+}
+
+/** Throws WireError. */
+export function decodeDrop(message: NetworkDrop): Change {
+  return { kind: 'drop', networkId: need('drop.network_id', message.networkId, parseNetworkId) };
+}
+
+function hostNumber(field: string, number: number): number {
+  if (number < 1 || number > 0xffff) throw new WireError(field, number);
+  return number;
+}
+
+function need<T>(field: string, text: string, parse: (text: string) => T | undefined): T {
+  const value = parse(text);
+  if (value === undefined) throw new WireError(field, text);
+  return value;
+}

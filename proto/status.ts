@@ -1,0 +1,73 @@
+/** WeftError as gRPC sends it, and back: a standard code, `google.rpc.ErrorInfo` and, for arguments, `BadRequest`. */
+import { Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
+import { REASONS, STATUS, WeftError, type Reason, type Rejection } from '../core/errors.js';
+import type { Any } from './gen/google/protobuf/any.js';
+import { BadRequest, ErrorInfo } from './gen/google/rpc/error_details.js';
+import { Status } from './gen/google/rpc/status.js';
+
+/** `ErrorInfo.domain` of every reason in the table. */
+const DOMAIN = 'weft';
+const DETAILS_KEY = 'grpc-status-details-bin';
+const TYPE_PREFIX = 'type.googleapis.com/';
+
+/** The status a handler ends its call with. */
+export function encodeStatus(error: WeftError): Omit<StatusObject, 'code'> & { readonly code: number } {
+  const code = STATUS[error.status];
+  const info = ErrorInfo.fromPartial({ reason: error.reason, domain: DOMAIN, metadata: error.metadata });
+  const details: Any[] = [
+    { typeUrl: `${TYPE_PREFIX}google.rpc.ErrorInfo`, value: Buffer.from(ErrorInfo.encode(info).finish()) },
+  ];
+  if (error.violations.length > 0) {
+    const request = BadRequest.fromPartial({
+      fieldViolations: error.violations.map((violation) => ({ ...violation })),
+    });
+    details.push({
+      typeUrl: `${TYPE_PREFIX}google.rpc.BadRequest`,
+      value: Buffer.from(BadRequest.encode(request).finish()),
+    });
+  }
+  const metadata = new Metadata();
+  const status = Status.fromPartial({ code, message: error.message, details });
+  metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
+  return { code, details: error.message, metadata };
+}
+
+/** What a call was refused with, as the error that was thrown there. `peer` names who was called, for the rest. */
+export function decodeStatus(error: ServiceError, peer: { name: string; unavailable: Reason }): WeftError {
+  const carried = rejectionIn(error.metadata);
+  if (carried !== undefined) return new WeftError(carried, { cause: error });
+  switch (error.code as number) {
+    case STATUS.UNAVAILABLE:
+      return new WeftError(
+        { reason: peer.unavailable, message: `${peer.name} cannot be reached: ${error.details}` },
+        { cause: error },
+      );
+    case STATUS.DEADLINE_EXCEEDED:
+      return new WeftError({ reason: 'TIMED_OUT', message: `${peer.name} did not answer in time` }, { cause: error });
+    case STATUS.PERMISSION_DENIED:
+      return new WeftError({ reason: 'NOT_ALLOWED', message: error.details }, { cause: error });
+    case STATUS.UNAUTHENTICATED:
+      return new WeftError({ reason: 'NOT_IDENTIFIED', message: error.details }, { cause: error });
+    default:
+      return new WeftError({ reason: 'INTERNAL', message: `${peer.name}: ${error.details}` }, { cause: error });
+  }
+}
+
+function rejectionIn(metadata: Metadata): Rejection | undefined {
+  const [bytes] = metadata.get(DETAILS_KEY);
+  if (!(bytes instanceof Buffer)) return undefined;
+  const status = Status.decode(bytes);
+  const find = (type: string): Buffer | undefined =>
+    status.details.find(({ typeUrl }) => typeUrl === `${TYPE_PREFIX}${type}`)?.value;
+  const info = find('google.rpc.ErrorInfo');
+  if (info === undefined) return undefined;
+  const { reason, domain, metadata: facts } = ErrorInfo.decode(info);
+  if (domain !== DOMAIN || !(reason in REASONS)) return undefined;
+  const request = find('google.rpc.BadRequest');
+  return {
+    reason: reason as Reason,
+    message: status.message,
+    metadata: facts,
+    violations: request === undefined ? [] : BadRequest.decode(request).fieldViolations,
+  };
+}

@@ -1,0 +1,24 @@
+// What the launchers share: run one program's compiled main.js, wherever the launcher is called from.
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Runs `main(argv): Promise<exit status>` of `dist/<program>/main.js`. Paths are relative to this file, which node
+ * has resolved through symlinks: so a link in /usr/local/bin works, from any directory.
+ *
+ * @param {'cli' | 'controller' | 'agent'} program
+ */
+export async function launch(program) {
+  const script = new URL(`../dist/${program}/main.js`, import.meta.url);
+  if (!existsSync(script)) {
+    const name = basename(process.argv[1] ?? program);
+    const checkout = fileURLToPath(new URL('..', import.meta.url));
+    process.stderr.write(`${name}: not built yet; in ${checkout} run: npm run build\n`);
+    process.exitCode = 1;
+    return;
+  }
+  const { main } = await import(script.href);
+  // An exit code instead of process.exit(): what is still being written to a pipe gets there.
+  process.exitCode = await main(process.argv.slice(2));
+}

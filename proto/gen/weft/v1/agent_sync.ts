@@ -1545,8 +1545,9 @@ export type AgentSyncServiceService = typeof AgentSyncServiceService;
 export const AgentSyncServiceService = {
   /**
    * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
-   * InSync; then changes, each batch ended by InSync. The agent answers every InSync, in order, with Ack or Nack once its
-   * kernel has been brought there.
+   * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
+   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
+   * an answer covers every earlier one.
    */
   sync: {
     path: "/weft.v1.AgentSyncService/Sync" as const,
@@ -1562,8 +1563,9 @@ export const AgentSyncServiceService = {
 export interface AgentSyncServiceServer extends UntypedServiceImplementation {
   /**
    * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
-   * InSync; then changes, each batch ended by InSync. The agent answers every InSync, in order, with Ack or Nack once its
-   * kernel has been brought there.
+   * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
+   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
+   * an answer covers every earlier one.
    */
   sync: handleBidiStreamingCall<SyncRequest, SyncResponse>;
 }
@@ -1571,8 +1573,9 @@ export interface AgentSyncServiceServer extends UntypedServiceImplementation {
 export interface AgentSyncServiceClient extends Client {
   /**
    * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
-   * InSync; then changes, each batch ended by InSync. The agent answers every InSync, in order, with Ack or Nack once its
-   * kernel has been brought there.
+   * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
+   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
+   * an answer covers every earlier one.
    */
   sync(): ClientDuplexStream<SyncRequest, SyncResponse>;
   sync(options: Partial<CallOptions>): ClientDuplexStream<SyncRequest, SyncResponse>;

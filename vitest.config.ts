@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { ClosingLine } from './e2e/closing-line.js';
+import { ClosingLine } from './deploy/closing-line.js';
 
 const SECOND_MS = 1000;
 

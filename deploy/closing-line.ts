@@ -1,19 +1,6 @@
 /** A vitest reporter that ends the output with one line for machines: `12 passed, 0 failed, 1 skipped`. */
 import type { Reporter, SerializedError, TestModule } from 'vitest/node';
 
-/** How many tests ended how. */
-export interface Tally {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-}
-
-/** The line itself, without its newline; skipped tests are named only when there are some. */
-export function renderClosingLine({ passed, failed, skipped }: Tally): string {
-  const line = `${String(passed)} passed, ${String(failed)} failed`;
-  return skipped === 0 ? line : `${line}, ${String(skipped)} skipped`;
-}
-
 /** Registered in vitest.config.ts. Says nothing until the process ends, so that no other reporter writes after it. */
 export class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): void {
@@ -24,11 +11,10 @@ export class ClosingLine implements Reporter {
     const brokenFiles = modules.filter(
       (module) => module.state() === 'failed' && [...module.children.allTests('failed')].length === 0,
     ).length;
-    const line = renderClosingLine({
-      passed: states.filter((state) => state === 'passed').length,
-      failed: failedTests + brokenFiles + unhandledErrors.length,
-      skipped: states.filter((state) => state === 'skipped' || state === 'pending').length,
-    });
-    process.once('exit', () => process.stdout.write(`\n${line}\n`));
+    const passed = states.filter((state) => state === 'passed').length;
+    const failed = failedTests + brokenFiles + unhandledErrors.length;
+    const skipped = states.length - passed - failedTests;
+    const line = `${String(passed)} passed, ${String(failed)} failed`;
+    process.once('exit', () => process.stdout.write(`\n${line}${skipped > 0 ? `, ${String(skipped)} skipped` : ''}\n`));
   }
 }

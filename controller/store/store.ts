@@ -34,7 +34,11 @@ export interface Transaction {
   readonly deletes: readonly string[];
 }
 
-/** How a commit ended. `failed` are the compares that did not hold, as the store was at `revision`; `found` what stands there. */
+/**
+ * How a commit ended. `revision` is the store's right after it. `failed` are the compares that did not hold, in the
+ * order given; `found` what stands where they looked: each key once, and of an `emptyPrefix` the first
+ * `FOUND_LIMIT` keys (transaction.ts). Both are as the store was at `revision`.
+ */
 export type CommitResult =
   | { readonly committed: true; readonly revision: bigint }
   | {
@@ -44,7 +48,7 @@ export type CommitResult =
       readonly found: readonly KeyValue[];
     };
 
-/** What happened to one key. */
+/** What happened to one key. Deleting a key that is not there is no event. */
 export type StoreEvent =
   { readonly kind: 'put'; readonly entry: KeyValue } | { readonly kind: 'delete'; readonly key: string };
 
@@ -60,18 +64,23 @@ export interface Listing {
   readonly revision: bigint;
 }
 
+/**
+ * Every call rejects with the signal's reason once that aborts (a commit may then have happened or not), with
+ * StoreUnavailable when the store does not answer, with StoreRefused when it answered no.
+ */
 export interface Store extends AsyncDisposable {
   get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
   /** Complete and from one revision, however large. */
   list(prefix: string, signal: AbortSignal): Promise<Listing>;
   /**
    * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
-   * tries again.
+   * tries again. Never repeated by the store itself.
    */
   commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult>;
   /**
    * Every event under `prefix` with a revision of at least `from`, once and in order, across broken connections.
-   * Ends when the signal aborts. Throws Compacted when history from there is gone: list again and watch from there.
+   * `from` may lie in the future. Ends when the signal aborts, and survives any outage until then. Throws Compacted
+   * when history from there is gone: list again and watch from the listing's revision + 1.
    */
   watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch>;
 }
@@ -79,6 +88,14 @@ export interface Store extends AsyncDisposable {
 /** The store could not be reached, or did not answer in time; whether the last write happened is unknown. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+}
+
+/**
+ * The store answered, and refused: a transaction past its limits, a permission, a full disk. Nothing was written, and
+ * the same call will be refused again until something is changed.
+ */
+export class StoreRefused extends Error {
+  override readonly name = 'StoreRefused';
 }
 
 /** The history a watch asked for has been compacted away. `compactRevision`: the oldest still there. */

@@ -1,0 +1,91 @@
+/** The Store on etcd: see store.ts for what it promises. */
+import type { IRangeResponse } from 'etcd3';
+import { GRPCOutOfRangeError } from 'etcd3';
+import { step } from '../../core/fault.js';
+import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
+import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.js';
+import {
+  StoreRefused,
+  type CommitResult,
+  type Listing,
+  type Store,
+  type Transaction,
+  type WatchBatch,
+} from './store.js';
+import { checkTransaction, failureOf } from './transaction.js';
+import { watch } from './watch.js';
+
+/** Keys per page of a listing: large enough to be quick, small enough for etcd to answer without a hiccup. */
+const PAGE_SIZE = 1_000;
+
+export class EtcdStore implements Store {
+  readonly #connection: EtcdConnection;
+
+  /** Connects when first used. */
+  constructor(options: EtcdOptions) {
+    this.#connection = new EtcdConnection(options);
+  }
+
+  /** Equivalent to `etcdctl get <key>`. */
+  async get(key: string, signal: AbortSignal): ReturnType<Store['get']> {
+    const answer = await this.#connection.repeat((kv, options) => kv.range({ key: Buffer.from(key) }, options), signal);
+    step('etcd');
+    const [found] = answer.kvs;
+    return { entry: found === undefined ? undefined : toKeyValue(found), revision: BigInt(answer.header.revision) };
+  }
+
+  /** Equivalent to `etcdctl get --prefix <prefix>`, in pages that are all read at the first one's revision. */
+  async list(prefix: string, signal: AbortSignal): Promise<Listing> {
+    while (true) {
+      try {
+        return await this.#listOnce(prefix, signal);
+      } catch (error) {
+        // The pages' revision was compacted meanwhile: begin again at a newer one.
+        if (!(error instanceof StoreRefused && error.cause instanceof GRPCOutOfRangeError)) throw error;
+      }
+    }
+  }
+
+  /** Equivalent to `etcdctl txn`. */
+  async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
+    checkTransaction(transaction);
+    const request = toTxnRequest(transaction);
+    const answer = await this.#connection.once((kv, options) => kv.txn(request, options), signal);
+    step('etcd');
+    const revision = BigInt(answer.header.revision);
+    if (answer.succeeded) return { committed: true, revision };
+    const foundAt = answer.responses.map(({ response_range }) => response_range.kvs.map(toKeyValue));
+    return { committed: false, revision, ...failureOf(transaction.compares, foundAt) };
+  }
+
+  watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch> {
+    return watch(this.#connection, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#connection[Symbol.dispose]();
+  }
+
+  async #listOnce(prefix: string, signal: AbortSignal): Promise<Listing> {
+    const { key, range_end } = rangeOfPrefix(prefix);
+    let page = await this.#page({ key, range_end, limit: PAGE_SIZE }, signal);
+    const { revision } = page.header;
+    const entries = page.kvs.map(toKeyValue);
+    while (page.more) {
+      const last = page.kvs.at(-1);
+      if (last === undefined) throw new StoreRefused('etcd says there is more, and sends nothing');
+      page = await this.#page({ key: keyAfter(last.key), range_end, limit: PAGE_SIZE, revision }, signal);
+      for (const kv of page.kvs) entries.push(toKeyValue(kv));
+    }
+    return { entries, revision: BigInt(revision) };
+  }
+
+  async #page(
+    request: { key: Buffer; range_end: Buffer; limit: number; revision?: string },
+    signal: AbortSignal,
+  ): Promise<IRangeResponse> {
+    const answer = await this.#connection.repeat((kv, options) => kv.range(request, options), signal);
+    step('etcd');
+    return answer;
+  }
+}

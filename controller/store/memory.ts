@@ -1,0 +1,129 @@
+/** A Store in this process's memory, for tests of what stands on it. Held to etcd's behaviour by store.contract.ts. */
+import { once } from 'node:events';
+import {
+  Compacted,
+  StoreUnavailable,
+  type CommitResult,
+  type Compare,
+  type KeyValue,
+  type Listing,
+  type Store,
+  type StoreEvent,
+  type Transaction,
+  type WatchBatch,
+} from './store.js';
+import { FOUND_LIMIT, checkTransaction, failureOf, holds } from './transaction.js';
+
+export class MemoryStore implements Store {
+  /** etcd's first revision is 1, before anything was written. */
+  #revision = 1n;
+  #compactRevision = 0n;
+  #entries = new Map<string, KeyValue>();
+  /** Every change since the last compaction, in order. */
+  #history: WatchBatch[] = [];
+  #closed = false;
+  /** Says `change` when there is something new for watches, and when the store closes. */
+  readonly #changes = new EventTarget();
+
+  async get(key: string, signal: AbortSignal): ReturnType<Store['get']> {
+    this.#enter(signal);
+    return { entry: copy(this.#entries.get(key)), revision: this.#revision };
+  }
+
+  async list(prefix: string, signal: AbortSignal): Promise<Listing> {
+    this.#enter(signal);
+    return { entries: this.#under(prefix), revision: this.#revision };
+  }
+
+  async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
+    this.#enter(signal);
+    checkTransaction(transaction);
+    const foundAt = transaction.compares.map((compare) => this.#at(compare));
+    if (!transaction.compares.every((compare, index) => holds(compare, foundAt[index] ?? []))) {
+      return { committed: false, revision: this.#revision, ...failureOf(transaction.compares, foundAt) };
+    }
+    const events = this.#apply(transaction, this.#revision + 1n);
+    if (events.length > 0) {
+      this.#revision += 1n;
+      this.#history.push({ revision: this.#revision, events });
+      this.#changes.dispatchEvent(new Event('change'));
+    }
+    return { committed: true, revision: this.#revision };
+  }
+
+  async *watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncGenerator<WatchBatch> {
+    const { prefix, signal } = options;
+    let next = options.from;
+    if (next < 1n) throw new RangeError(`no revision ${String(next)}: the first is 1`);
+    while (!signal.aborted) {
+      if (this.#closed) throw new StoreUnavailable('the store is closed');
+      // From one revision earlier, as etcd.ts has to ask: see watch.ts.
+      if (next <= this.#compactRevision) throw new Compacted(this.#compactRevision);
+      const batch = this.#history.find(
+        ({ revision, events }) => revision >= next && events.some((event) => keyOf(event).startsWith(prefix)),
+      );
+      if (batch === undefined) {
+        if (next <= this.#revision) next = this.#revision + 1n;
+        await once(this.#changes, 'change', { signal }).catch((error: unknown) => {
+          if (!signal.aborted) throw error;
+        });
+        continue;
+      }
+      next = batch.revision + 1n;
+      yield { revision: batch.revision, events: batch.events.filter((event) => keyOf(event).startsWith(prefix)) };
+    }
+  }
+
+  /** Forgets the history before `revision`. Equivalent to `etcdctl compact`. */
+  compact(revision: bigint): void {
+    if (revision > this.#revision) throw new RangeError(`revision ${String(revision)} is in the future`);
+    this.#compactRevision = revision;
+    this.#history = this.#history.filter((batch) => batch.revision >= revision);
+    this.#changes.dispatchEvent(new Event('change'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#changes.dispatchEvent(new Event('change'));
+  }
+
+  #enter(signal: AbortSignal): void {
+    signal.throwIfAborted();
+    if (this.#closed) throw new StoreUnavailable('the store is closed');
+  }
+
+  #at(compare: Compare): readonly KeyValue[] {
+    if (compare.kind === 'emptyPrefix') return this.#under(compare.prefix).slice(0, FOUND_LIMIT);
+    const entry = copy(this.#entries.get(compare.key));
+    return entry === undefined ? [] : [entry];
+  }
+
+  #under(prefix: string): KeyValue[] {
+    return [...this.#entries.values()]
+      .filter(({ key }) => key.startsWith(prefix))
+      .map((entry) => copy(entry))
+      .sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
+  }
+
+  #apply({ puts, deletes }: Transaction, revision: bigint): StoreEvent[] {
+    const events: StoreEvent[] = puts.map(({ key, value }) => {
+      const createRevision = this.#entries.get(key)?.createRevision ?? revision;
+      const entry = { key, value: value.slice(), createRevision, modRevision: revision };
+      this.#entries.set(key, entry);
+      return { kind: 'put', entry: copy(entry) };
+    });
+    for (const key of deletes) {
+      if (this.#entries.delete(key)) events.push({ kind: 'delete', key });
+    }
+    return events;
+  }
+}
+
+/** A caller that writes into a value it was given must not change the store. */
+function copy<T extends KeyValue | undefined>(entry: T): T {
+  return entry === undefined ? entry : { ...entry, value: entry.value.slice() };
+}
+
+function keyOf(event: StoreEvent): string {
+  return event.kind === 'put' ? event.entry.key : event.key;
+}

@@ -1,0 +1,69 @@
+/** What every store does alike with a transaction: its limits, and what a failed one reports. Pure. */
+import { StoreRefused, type Compare, type KeyValue, type Transaction } from './store.js';
+
+/** Most compares, and most puts and deletes together, in one transaction: etcd's `--max-txn-ops`. */
+export const MAX_OPERATIONS = 128;
+
+/** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
+export const MAX_TRANSACTION_BYTES = 1 << 20;
+
+/** Most entries that a failed `emptyPrefix` reports: enough for an error text, whatever stands there. */
+export const FOUND_LIMIT = 32;
+
+/** Throws StoreRefused for a transaction that no store takes, before anything is sent. */
+export function checkTransaction({ compares, puts, deletes }: Transaction): void {
+  const operations = puts.length + deletes.length;
+  if (compares.length > MAX_OPERATIONS || operations > MAX_OPERATIONS) {
+    throw new StoreRefused(
+      `a transaction takes ${String(MAX_OPERATIONS)} compares and ${String(MAX_OPERATIONS)} operations, ` +
+        `this has ${String(compares.length)} and ${String(operations)}`,
+    );
+  }
+  const written = [...puts.map(({ key }) => key), ...deletes];
+  const twice = written.find((key, index) => written.indexOf(key) !== index);
+  if (twice !== undefined) throw new StoreRefused(`a transaction writes no key twice: ${twice}`);
+  const named = [...written, ...compares.map(keyOf)];
+  if (written.includes('') || compares.some((compare) => compare.kind !== 'emptyPrefix' && compare.key === '')) {
+    throw new StoreRefused('a key has at least one character');
+  }
+  const bytes =
+    named.reduce((sum, key) => sum + Buffer.byteLength(key), 0) +
+    puts.reduce((sum, { value }) => sum + value.length, 0);
+  if (bytes > MAX_TRANSACTION_BYTES) {
+    throw new StoreRefused(`a transaction takes ${String(MAX_TRANSACTION_BYTES)} bytes, this has ${String(bytes)}`);
+  }
+}
+
+/** Whether the compare holds, given what stands where it looks. */
+export function holds(compare: Compare, found: readonly KeyValue[]): boolean {
+  switch (compare.kind) {
+    case 'absent':
+    case 'emptyPrefix':
+      return found.length === 0;
+    case 'present':
+      return found.length > 0;
+    case 'unchanged':
+      return (found[0]?.modRevision ?? 0n) === compare.modRevision;
+  }
+}
+
+/** The compares that do not hold and what stands there; `foundAt[i]` is what stands where compare `i` looks. */
+export function failureOf(
+  compares: readonly Compare[],
+  foundAt: readonly (readonly KeyValue[])[],
+): { readonly failed: readonly Compare[]; readonly found: readonly KeyValue[] } {
+  const failed: Compare[] = [];
+  const found = new Map<string, KeyValue>();
+  for (const [index, compare] of compares.entries()) {
+    const entries = foundAt[index] ?? [];
+    if (holds(compare, entries)) continue;
+    failed.push(compare);
+    for (const entry of entries) found.set(entry.key, entry);
+  }
+  return { failed, found: [...found.values()] };
+}
+
+/** The key, or the prefix, a compare looks at. */
+function keyOf(compare: Compare): string {
+  return compare.kind === 'emptyPrefix' ? compare.prefix : compare.key;
+}

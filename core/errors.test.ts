@@ -1,0 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { EXIT, REASONS } from './errors.js';
+
+describe('docs/errors.md', () => {
+  it('has every reason of the table, with its code and exit status, and no other', async () => {
+    const text = await readFile(new URL('../docs/errors.md', import.meta.url), 'utf8');
+    const rows = [...text.matchAll(/^\| ([A-Z_]+) +\| ([A-Z_]+) +\| (\d) +\|/gm)].map((row) => row.slice(1, 4));
+    const table = Object.entries(REASONS).map(([reason, status]) => [reason, status, String(EXIT[status])]);
+    expect(rows).toEqual(table);
+  });
+});

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { allSettledOrThrow, backoffMs, deferred, pause, withDeadline } from './lifetime.js';
+
+describe('lifetimes', () => {
+  it('a pause ends early, and says so, when it is aborted', async () => {
+    const stop = new AbortController();
+    const pausing = pause(60_000, stop.signal);
+    stop.abort();
+    expect(await pausing).toBe(false);
+    expect(await pause(1, new AbortController().signal)).toBe(true);
+  });
+
+  it('a deadline aborts by itself, or with what it was made from', async () => {
+    const stop = new AbortController();
+    const late = withDeadline(60_000, stop.signal);
+    stop.abort();
+    expect(late.aborted).toBe(true);
+    const soon = withDeadline(1, new AbortController().signal);
+    await pause(50, new AbortController().signal);
+    expect(soon.aborted).toBe(true);
+  });
+
+  it('backing off doubles up to its cap, with jitter of at most a half', () => {
+    for (let attempt = 0; attempt < 40; attempt += 1) {
+      const ceiling = Math.min(2_000, 100 * 2 ** attempt);
+      const ms = backoffMs(attempt, 100, 2_000);
+      expect(ms).toBeGreaterThanOrEqual(ceiling / 2);
+      expect(ms).toBeLessThanOrEqual(ceiling);
+    }
+  });
+
+  it('a deferred settles from outside', async () => {
+    const one = deferred<number>();
+    one.resolve(1);
+    expect(await one.promise).toBe(1);
+    const two = deferred<number>();
+    two.reject(new Error('no'));
+    await expect(two.promise).rejects.toThrow('no');
+  });
+
+  it('teardown carries on after a failure and reports every one', async () => {
+    const done: string[] = [];
+    const steps = [
+      () => {
+        throw new Error('first');
+      },
+      () => {
+        done.push('second');
+      },
+      () => Promise.reject(new Error('third')),
+    ];
+    const failure = await allSettledOrThrow('teardown', steps).catch((error: unknown) => error);
+    expect(done).toEqual(['second']);
+    expect((failure as AggregateError).errors.map(String)).toEqual(['Error: first', 'Error: third']);
+    expect((failure as AggregateError).message).toBe('teardown: 2 of its steps failed');
+  });
+});

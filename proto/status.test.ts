@@ -1,4 +1,4 @@
-import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, type status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { EXIT, invalid, isRejection, REASONS, STATUS, WeftError, type Reason } from '../core/errors.js';
 import { decodeStatus, encodeStatus } from './status.js';
@@ -7,7 +7,11 @@ const peer = { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' } a
 
 const received = (code: number, details: string, metadata = new Metadata()): ServiceError => {
   const error = new Error(details);
-  return Object.assign<Error, Pick<ServiceError, 'code' | 'details' | 'metadata'>>(error, { code, details, metadata });
+  return Object.assign<Error, Pick<ServiceError, 'code' | 'details' | 'metadata'>>(error, {
+    code: code as status,
+    details,
+    metadata,
+  });
 };
 
 describe('errors on the wire', () => {

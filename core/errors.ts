@@ -3,25 +3,8 @@
  * `weft`. docs/errors.md says of each what to do; a test holds the two against each other.
  */
 
-/** gRPC's status codes by name, as far as Weft answers with them. */
-export const STATUS = {
-  INVALID_ARGUMENT: 3,
-  DEADLINE_EXCEEDED: 4,
-  NOT_FOUND: 5,
-  ALREADY_EXISTS: 6,
-  PERMISSION_DENIED: 7,
-  RESOURCE_EXHAUSTED: 8,
-  FAILED_PRECONDITION: 9,
-  ABORTED: 10,
-  INTERNAL: 13,
-  UNAVAILABLE: 14,
-  UNAUTHENTICATED: 16,
-} as const;
-
-export type StatusName = keyof typeof STATUS;
-
-/** Exit statuses of `weft`. */
-export const EXIT: Readonly<Record<StatusName, number>> = {
+/** gRPC's status codes that Weft answers with, and the exit status of `weft` for each. */
+export const EXIT = {
   INVALID_ARGUMENT: 2,
   DEADLINE_EXCEEDED: 5,
   NOT_FOUND: 3,
@@ -33,7 +16,9 @@ export const EXIT: Readonly<Record<StatusName, number>> = {
   INTERNAL: 1,
   UNAVAILABLE: 5,
   UNAUTHENTICATED: 6,
-};
+} as const;
+
+export type StatusName = keyof typeof EXIT;
 
 /** Every reason and its status. */
 export const REASONS = {

@@ -1,17 +1,13 @@
-import { Metadata, type ServiceError, type status } from '@grpc/grpc-js';
+import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { EXIT, invalid, isRejection, REASONS, STATUS, WeftError, type Reason } from '../core/errors.js';
+import { EXIT, invalid, isRejection, REASONS, WeftError, type Reason } from '../core/errors.js';
 import { decodeStatus, encodeStatus } from './status.js';
 
 const peer = { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' } as const;
 
-const received = (code: number, details: string, metadata = new Metadata()): ServiceError => {
+const received = (code: status, details: string, metadata = new Metadata()): ServiceError => {
   const error = new Error(details);
-  return Object.assign<Error, Pick<ServiceError, 'code' | 'details' | 'metadata'>>(error, {
-    code: code as status,
-    details,
-    metadata,
-  });
+  return Object.assign<Error, Pick<ServiceError, 'code' | 'details' | 'metadata'>>(error, { code, details, metadata });
 };
 
 describe('errors on the wire', () => {
@@ -19,7 +15,7 @@ describe('errors on the wire', () => {
     for (const reason of Object.keys(REASONS) as Reason[]) {
       const error = new WeftError({ reason, message: `about ${reason}`, metadata: { used: '2', total: '2' } });
       const { code, details, metadata } = encodeStatus(error);
-      expect(code).toBe(STATUS[REASONS[reason]]);
+      expect(code).toBe(status[REASONS[reason]]);
       const back = decodeStatus(received(code, details, metadata), peer);
       expect({ reason: back.reason, message: back.message, metadata: back.metadata }).toEqual({
         reason,
@@ -37,12 +33,12 @@ describe('errors on the wire', () => {
   });
 
   it.each([
-    [14, 'CONTROLLER_UNAVAILABLE', 5],
-    [4, 'TIMED_OUT', 5],
-    [7, 'NOT_ALLOWED', 6],
-    [16, 'NOT_IDENTIFIED', 6],
-    [12, 'INTERNAL', 1],
-    [2, 'INTERNAL', 1],
+    [status.UNAVAILABLE, 'CONTROLLER_UNAVAILABLE', 5],
+    [status.DEADLINE_EXCEEDED, 'TIMED_OUT', 5],
+    [status.PERMISSION_DENIED, 'NOT_ALLOWED', 6],
+    [status.UNAUTHENTICATED, 'NOT_IDENTIFIED', 6],
+    [status.UNIMPLEMENTED, 'INTERNAL', 1],
+    [status.UNKNOWN, 'INTERNAL', 1],
   ])('of code %i without details become %s, exit status %i', (code, reason, exit) => {
     const error = decodeStatus(received(code, 'no details'), peer);
     expect(error.reason).toBe(reason);

@@ -1,6 +1,6 @@
 /** WeftError as gRPC sends it, and back: a standard code, `google.rpc.ErrorInfo` and, for arguments, `BadRequest`. */
-import { Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
-import { REASONS, STATUS, WeftError, type Reason, type Rejection } from '../core/errors.js';
+import { Metadata, status as codes, type ServiceError, type StatusObject } from '@grpc/grpc-js';
+import { REASONS, WeftError, type Reason, type Rejection } from '../core/errors.js';
 import type { Any } from './gen/google/protobuf/any.js';
 import { BadRequest, ErrorInfo } from './gen/google/rpc/error_details.js';
 import { Status } from './gen/google/rpc/status.js';
@@ -11,8 +11,8 @@ const DETAILS_KEY = 'grpc-status-details-bin';
 const TYPE_PREFIX = 'type.googleapis.com/';
 
 /** The status a handler ends its call with. */
-export function encodeStatus(error: WeftError): Omit<StatusObject, 'code'> & { readonly code: number } {
-  const code = STATUS[error.status];
+export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
+  const code = codes[error.status];
   const info = ErrorInfo.fromPartial({ reason: error.reason, domain: DOMAIN, metadata: error.metadata });
   const details: Any[] = [
     { typeUrl: `${TYPE_PREFIX}google.rpc.ErrorInfo`, value: Buffer.from(ErrorInfo.encode(info).finish()) },
@@ -36,17 +36,17 @@ export function encodeStatus(error: WeftError): Omit<StatusObject, 'code'> & { r
 export function decodeStatus(error: ServiceError, peer: { name: string; unavailable: Reason }): WeftError {
   const carried = rejectionIn(error.metadata);
   if (carried !== undefined) return new WeftError(carried, { cause: error });
-  switch (error.code as number) {
-    case STATUS.UNAVAILABLE:
+  switch (error.code) {
+    case codes.UNAVAILABLE:
       return new WeftError(
         { reason: peer.unavailable, message: `${peer.name} cannot be reached: ${error.details}` },
         { cause: error },
       );
-    case STATUS.DEADLINE_EXCEEDED:
+    case codes.DEADLINE_EXCEEDED:
       return new WeftError({ reason: 'TIMED_OUT', message: `${peer.name} did not answer in time` }, { cause: error });
-    case STATUS.PERMISSION_DENIED:
+    case codes.PERMISSION_DENIED:
       return new WeftError({ reason: 'NOT_ALLOWED', message: error.details }, { cause: error });
-    case STATUS.UNAUTHENTICATED:
+    case codes.UNAUTHENTICATED:
       return new WeftError({ reason: 'NOT_IDENTIFIED', message: error.details }, { cause: error });
     default:
       return new WeftError({ reason: 'INTERNAL', message: `${peer.name}: ${error.details}` }, { cause: error });

@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
  * Runs `main(argv): Promise<exit status>` of `dist/<program>/main.js`. Paths are relative to this file, which node
  * has resolved through symlinks: so a link in /usr/local/bin works, from any directory.
  *
- * @param {'cli' | 'controller' | 'agent'} program
+ * @param {string} program its folder: `cli`, `e2e/demo`
+ * @param {readonly string[]} argv
  */
-export async function launch(program) {
+export async function launch(program, argv = process.argv.slice(2)) {
   const script = new URL(`../dist/${program}/main.js`, import.meta.url);
   if (!existsSync(script)) {
     const name = basename(process.argv[1] ?? program);
@@ -20,5 +21,5 @@ export async function launch(program) {
   }
   const { main } = await import(script.href);
   // An exit code instead of process.exit(): what is still being written to a pipe gets there.
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(argv);
 }

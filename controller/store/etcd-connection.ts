@@ -26,6 +26,8 @@ export interface EtcdTls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
+  /** The name that the servers' certificates must carry; default: the host in the endpoint. */
+  readonly serverName?: string;
 }
 
 export interface EtcdOptions {
@@ -105,7 +107,7 @@ export class EtcdConnection implements Disposable {
       try {
         return await this.#try(call, signal);
       } catch (error) {
-        const waitMs = backoffMs(attempt, 20, 1_000);
+        const waitMs = backoffMs(attempt, 20, 400);
         if (!(error instanceof StoreUnavailable) || this.closed || performance.now() + waitMs > giveUpAt) throw error;
         if (!(await pause(waitMs, signal))) signal.throwIfAborted();
       }
@@ -245,7 +247,8 @@ function openClient(endpoint: string, tls: EtcdTls, keepaliveMs: number): Etcd3 
       'grpc.keepalive_timeout_ms': Math.min(keepaliveMs, 5_000),
       // The default goes up to two minutes, in which an etcd that is back would go unnoticed.
       'grpc.initial_reconnect_backoff_ms': 50,
-      'grpc.max_reconnect_backoff_ms': 1_000,
+      'grpc.max_reconnect_backoff_ms': 500,
+      ...(tls.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': tls.serverName }),
     },
     faultHandling: { global: noop, host: () => noop },
   });

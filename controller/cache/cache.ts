@@ -1,0 +1,196 @@
+/**
+ * Keeps a View at the store's revision: lists once, then watches; lists again when the watch's history was compacted,
+ * and when somebody waits for a revision that brought this prefix no event.
+ */
+import type { Logger } from '../../core/daemon/log.js';
+import { WeftError } from '../../core/errors.js';
+import { backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
+import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
+import { Compacted, type KeyValue, type Listing, type Store, type StoreEvent } from '../store/store.js';
+import { readObject } from './objects.js';
+import { ClusterView, type ChangeSet, type Edit, type View } from './view.js';
+
+export interface CacheOptions {
+  readonly store: Store;
+  readonly log: Logger;
+  /** Called for each stored value that cannot be read. */
+  readonly onMalformed?: (key: string) => void;
+  /** Milliseconds a revision is waited for before the cache lists anew to find it. Default 1,000. */
+  readonly patienceMs?: number;
+}
+
+interface Waiter {
+  readonly revision: bigint;
+  readonly reached: Deferred<void>;
+}
+
+export class Cache {
+  readonly #options: CacheOptions;
+  readonly #view = new ClusterView();
+  readonly #listeners = new Set<(changes: ChangeSet) => void>();
+  readonly #waiters = new Set<Waiter>();
+  /** Ends the watch under way, so that the loop lists anew. */
+  #relist = new AbortController();
+  #listed = false;
+
+  constructor(options: CacheOptions) {
+    this.#options = options;
+  }
+
+  /** The cluster as of `view.revision`. To be read within one synchronous step. */
+  get view(): View {
+    return this.#view;
+  }
+
+  /** Whether there has been a first listing. */
+  get ready(): boolean {
+    return this.#listed;
+  }
+
+  /** Calls `listener` with every change set from now on, in order and before anybody who waits for its revision. */
+  subscribe(listener: (changes: ChangeSet) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+
+  /** Follows the store until the signal aborts. Survives outages; never rejects but for a fault of its own. */
+  async run(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        this.#relist = new AbortController();
+        this.#replace(await this.#options.store.list(OBJECTS, signal));
+        failures = 0;
+        await this.#follow(AbortSignal.any([signal, this.#relist.signal]));
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Compacted) this.#options.log.info({ err: error }, 'listing the store anew');
+        else this.#options.log.warn({ err: error }, 'following the store failed; trying again');
+        await pause(backoffMs(failures, 50, 5_000), signal);
+      }
+    }
+  }
+
+  /**
+   * Resolves when the view is at `revision` or later. Throws WeftError REVISION_AHEAD when the store itself is not
+   * there yet, and the signal's reason when that aborts first.
+   */
+  async atLeast(revision: bigint, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#listed && this.#view.revision >= revision) return;
+    const waiter: Waiter = { revision, reached: deferred<void>() };
+    const abort = (): void => {
+      waiter.reached.reject(asError(signal.reason));
+    };
+    this.#waiters.add(waiter);
+    signal.addEventListener('abort', abort, { once: true });
+    const patience = setTimeout(() => {
+      this.#search(revision, signal).catch((error: unknown) => {
+        waiter.reached.reject(asError(error));
+      });
+    }, this.#options.patienceMs ?? 1_000);
+    try {
+      await waiter.reached.promise;
+    } finally {
+      clearTimeout(patience);
+      signal.removeEventListener('abort', abort);
+      this.#waiters.delete(waiter);
+    }
+  }
+
+  /**
+   * A revision without an event under our prefix (an etcd that is shared with others has such) is reached by listing.
+   * Only when the store is at that revision: nobody can make us list by asking for what does not exist.
+   */
+  async #search(revision: bigint, signal: AbortSignal): Promise<void> {
+    const store = await this.#options.store.get(objectKey.meta(), signal);
+    if (store.revision < revision) {
+      throw new WeftError({
+        reason: 'REVISION_AHEAD',
+        message: `revision ${String(revision)} is not here yet: the store is at ${String(store.revision)}`,
+      });
+    }
+    if (this.#view.revision < revision) this.#relist.abort();
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    for await (const batch of store.watch({ prefix: OBJECTS, from: this.#view.revision + 1n, signal })) {
+      this.#apply(batch.revision, batch.events.map((event) => this.#toEdit(event)).filter(isDefined));
+    }
+  }
+
+  /** Brings the view to a listing: what is not in it is gone. */
+  #replace({ entries, revision }: Listing): void {
+    const keys = new Set(entries.map(({ key }) => key));
+    const view = this.#view;
+    const drops: Edit[] = [
+      ...[...view.endpoints.values()]
+        .filter(({ networkId, id }) => !keys.has(objectKey.endpoint(networkId, id)))
+        .map(({ networkId, id }): Edit => ({ kind: 'drop', of: 'endpoint', networkId, id })),
+      ...[...view.networks.keys()]
+        .filter((id) => !keys.has(objectKey.network(id)))
+        .map((id): Edit => ({ kind: 'drop', of: 'network', id })),
+      ...[...view.hosts.keys()]
+        .filter((id) => !keys.has(objectKey.host(id)))
+        .map((id): Edit => ({ kind: 'drop', of: 'host', id })),
+    ];
+    // Objects that are in the view already have their revision in it.
+    const puts = entries.map((entry) => this.#put(entry)).filter(isDefined).filter((edit) => !this.#has(edit));
+    this.#listed = true;
+    this.#apply(revision, [...drops, ...puts]);
+  }
+
+  #has(edit: Edit): boolean {
+    if (edit.kind !== 'put') return false;
+    const { kind, value } = edit.object;
+    const held =
+      kind === 'network'
+        ? this.#view.networks.get(value.id)
+        : kind === 'host'
+          ? this.#view.hosts.get(value.id)
+          : this.#view.endpoints.get(value.id);
+    return held?.revision === value.revision;
+  }
+
+  #toEdit(event: StoreEvent): Edit | undefined {
+    if (event.kind === 'put') return this.#put(event.entry);
+    const ref = parseObjectKey(event.key);
+    switch (ref?.kind) {
+      case 'network':
+      case 'host':
+        return ref.kind === 'network'
+          ? { kind: 'drop', of: 'network', id: ref.id }
+          : { kind: 'drop', of: 'host', id: ref.id };
+      case 'endpoint':
+        return { kind: 'drop', of: 'endpoint', networkId: ref.networkId, id: ref.id };
+      default:
+        return undefined;
+    }
+  }
+
+  #put(entry: KeyValue): Edit | undefined {
+    try {
+      const object = readObject(entry);
+      return object === undefined ? undefined : { kind: 'put', object };
+    } catch (error) {
+      // One damaged value must not stop the cluster; whatever was known of the object stays.
+      this.#options.log.error({ key: JSON.stringify(entry.key), err: error }, 'a stored value cannot be read; skipped');
+      this.#options.onMalformed?.(entry.key);
+      return undefined;
+    }
+  }
+
+  #apply(revision: bigint, edits: readonly Edit[]): void {
+    const changes = this.#view.apply(revision, edits);
+    for (const listener of this.#listeners) listener(changes);
+    for (const waiter of this.#waiters) if (waiter.revision <= revision) waiter.reached.resolve();
+  }
+}
+
+function isDefined<T>(value: T | undefined): value is T {
+  return value !== undefined;
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,0 +1,21 @@
+/** A map of maps that keeps no empty ones. */
+export class Grouped<Group, Key, Value> {
+  readonly #groups = new Map<Group, Map<Key, Value>>();
+  readonly #empty: ReadonlyMap<Key, Value> = new Map();
+
+  /** Everything in a group; the map changes with it. */
+  of(group: Group): ReadonlyMap<Key, Value> {
+    return this.#groups.get(group) ?? this.#empty;
+  }
+
+  set(group: Group, key: Key, value: Value): void {
+    const members = this.#groups.get(group);
+    if (members === undefined) this.#groups.set(group, new Map([[key, value]]));
+    else members.set(key, value);
+  }
+
+  delete(group: Group, key: Key): void {
+    const members = this.#groups.get(group);
+    if (members?.delete(key) === true && members.size === 0) this.#groups.delete(group);
+  }
+}

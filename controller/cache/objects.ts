@@ -1,0 +1,67 @@
+/** Objects as the store holds them: their own wire messages without `revision`, which is the store's to give. */
+import { decodeEndpoint, decodeHost, decodeNetwork, encodeEndpoint, encodeHost, encodeNetwork } from '../../proto/codec.js';
+import { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js';
+import { Host as HostMessage } from '../../proto/gen/weft/v1/host.js';
+import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
+import type { Endpoint, Host, Network } from '../../core/model.js';
+import { objectKey, parseObjectKey } from '../store/keys.js';
+import type { KeyValue, Put } from '../store/store.js';
+
+/** An object of the cluster, by its kind. */
+export type ClusterObject =
+  | { readonly kind: 'network'; readonly value: Network }
+  | { readonly kind: 'endpoint'; readonly value: Endpoint }
+  | { readonly kind: 'host'; readonly value: Host };
+
+/** What to write for a network. */
+export function putNetwork(network: Network): Put {
+  const message = encodeNetwork({ ...network, revision: 0n });
+  return { key: objectKey.network(network.id), value: NetworkMessage.encode(message).finish() };
+}
+
+/** What to write for an endpoint. */
+export function putEndpoint(endpoint: Endpoint): Put {
+  const message = encodeEndpoint({ ...endpoint, revision: 0n });
+  return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: EndpointMessage.encode(message).finish() };
+}
+
+/** What to write for a host. */
+export function putHost(host: Host): Put {
+  const message = encodeHost({ ...host, revision: 0n });
+  return { key: objectKey.host(host.id), value: HostMessage.encode(message).finish() };
+}
+
+/** A stored value that no Weft wrote, or that stands under another object's key. */
+export class MalformedObject extends Error {
+  override readonly name = 'MalformedObject';
+}
+
+/**
+ * The object in `entry`; undefined for keys that hold none (meta, and kinds of a newer Weft). Throws MalformedObject,
+ * or what decoding throws, for a value that cannot be read.
+ */
+export function readObject(entry: KeyValue): ClusterObject | undefined {
+  const ref = parseObjectKey(entry.key);
+  const { modRevision: revision, value } = entry;
+  switch (ref?.kind) {
+    case 'network': {
+      const network = { ...decodeNetwork(NetworkMessage.decode(value)), revision };
+      if (network.id !== ref.id) throw new MalformedObject(`holds network ${network.id}`);
+      return { kind: 'network', value: network };
+    }
+    case 'endpoint': {
+      const endpoint = { ...decodeEndpoint(EndpointMessage.decode(value)), revision };
+      if (endpoint.id !== ref.id || endpoint.networkId !== ref.networkId) {
+        throw new MalformedObject(`holds endpoint ${endpoint.id} of network ${endpoint.networkId}`);
+      }
+      return { kind: 'endpoint', value: endpoint };
+    }
+    case 'host': {
+      const host = { ...decodeHost(HostMessage.decode(value)), revision };
+      if (host.id !== ref.id) throw new MalformedObject(`holds host ${host.id}`);
+      return { kind: 'host', value: host };
+    }
+    default:
+      return undefined;
+  }
+}

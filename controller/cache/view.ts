@@ -1,0 +1,203 @@
+/**
+ * The cluster as it was at one revision, indexed by what the rules ask for. Rules read it within one synchronous step,
+ * so it is kept up to date in place: bringing it forward costs what changed, not what there is.
+ */
+import type { IpAddress } from '../../core/address.js';
+import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
+import type { Mac } from '../../core/mac.js';
+import type { Endpoint, Host, Network } from '../../core/model.js';
+import { nameKey } from '../../core/name.js';
+import { Grouped } from './grouped.js';
+import type { ClusterObject } from './objects.js';
+
+/** The cluster, to read. */
+export interface View {
+  readonly revision: bigint;
+  readonly networks: ReadonlyMap<NetworkId, Network>;
+  readonly endpoints: ReadonlyMap<EndpointId, Endpoint>;
+  readonly hosts: ReadonlyMap<HostId, Host>;
+  networkNamed(name: string): Network | undefined;
+  hostNamed(name: string): Host | undefined;
+  endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint>;
+  endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint>;
+  endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint>;
+  holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
+  holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined;
+  holderOfVni(vni: number): NetworkId | undefined;
+  holderOfVtep(vtep: IpAddress): HostId | undefined;
+  holderOfNumber(number: number): HostId | undefined;
+}
+
+/** One object before and after a revision; undefined: it was not, or is not any more. */
+export type ObjectChange =
+  | { readonly kind: 'network'; readonly before: Network | undefined; readonly after: Network | undefined }
+  | { readonly kind: 'endpoint'; readonly before: Endpoint | undefined; readonly after: Endpoint | undefined }
+  | { readonly kind: 'host'; readonly before: Host | undefined; readonly after: Host | undefined };
+
+/** Everything that one revision changed. */
+export interface ChangeSet {
+  readonly revision: bigint;
+  readonly changes: readonly ObjectChange[];
+}
+
+/** What to do to the view: put an object, or drop the one with this id. */
+export type Edit =
+  | { readonly kind: 'put'; readonly object: ClusterObject }
+  | { readonly kind: 'drop'; readonly of: 'network'; readonly id: NetworkId }
+  | { readonly kind: 'drop'; readonly of: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId }
+  | { readonly kind: 'drop'; readonly of: 'host'; readonly id: HostId };
+
+export class ClusterView implements View {
+  #revision = 0n;
+  readonly networks = new Map<NetworkId, Network>();
+  readonly endpoints = new Map<EndpointId, Endpoint>();
+  readonly hosts = new Map<HostId, Host>();
+  readonly #networkNames = new Map<string, NetworkId>();
+  readonly #hostNames = new Map<string, HostId>();
+  readonly #vnis = new Map<number, NetworkId>();
+  readonly #vteps = new Map<IpAddress, HostId>();
+  readonly #numbers = new Map<number, HostId>();
+  readonly #byNetwork = new Grouped<NetworkId, EndpointId, Endpoint>();
+  readonly #byHost = new Grouped<HostId, EndpointId, Endpoint>();
+  readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
+  readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
+  readonly #macs = new Grouped<NetworkId, Mac, Endpoint>();
+
+  get revision(): bigint {
+    return this.#revision;
+  }
+
+  networkNamed(name: string): Network | undefined {
+    return lookUp(this.networks, this.#networkNames.get(nameKey(name)));
+  }
+
+  hostNamed(name: string): Host | undefined {
+    return lookUp(this.hosts, this.#hostNames.get(nameKey(name)));
+  }
+
+  endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint> {
+    return this.#byNetwork.of(network);
+  }
+
+  endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint> {
+    return this.#byHost.of(host);
+  }
+
+  endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint> {
+    return this.#bySandbox.of(sandboxKey(host, sandbox));
+  }
+
+  holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined {
+    return this.#addresses.of(network).get(address);
+  }
+
+  holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined {
+    return this.#macs.of(network).get(mac);
+  }
+
+  holderOfVni(vni: number): NetworkId | undefined {
+    return this.#vnis.get(vni);
+  }
+
+  holderOfVtep(vtep: IpAddress): HostId | undefined {
+    return this.#vteps.get(vtep);
+  }
+
+  holderOfNumber(number: number): HostId | undefined {
+    return this.#numbers.get(number);
+  }
+
+  /** Brings the view to `revision`; says what became different. */
+  apply(revision: bigint, edits: readonly Edit[]): ChangeSet {
+    const changes = edits
+      .map((edit) => this.#edit(edit))
+      .filter(({ before, after }) => before !== undefined || after !== undefined);
+    this.#revision = revision;
+    return { revision, changes };
+  }
+
+  #edit(edit: Edit): ObjectChange {
+    if (edit.kind === 'drop') {
+      if (edit.of === 'network') return this.#setNetwork(edit.id, undefined);
+      if (edit.of === 'host') return this.#setHost(edit.id, undefined);
+      // An id stands under one network only; a stray double under another must not take the true one away.
+      const held = this.endpoints.get(edit.id);
+      return held?.networkId === edit.networkId
+        ? this.#setEndpoint(edit.id, undefined)
+        : { kind: 'endpoint', before: undefined, after: undefined };
+    }
+    const { object } = edit;
+    if (object.kind === 'network') return this.#setNetwork(object.value.id, object.value);
+    if (object.kind === 'host') return this.#setHost(object.value.id, object.value);
+    return this.#setEndpoint(object.value.id, object.value);
+  }
+
+  #setNetwork(id: NetworkId, after: Network | undefined): ObjectChange {
+    const before = this.networks.get(id);
+    if (before !== undefined) {
+      this.networks.delete(id);
+      release(this.#networkNames, nameKey(before.name), id);
+      release(this.#vnis, before.vni, id);
+    }
+    if (after !== undefined) {
+      this.networks.set(id, after);
+      this.#networkNames.set(nameKey(after.name), id);
+      this.#vnis.set(after.vni, id);
+    }
+    return { kind: 'network', before, after };
+  }
+
+  #setHost(id: HostId, after: Host | undefined): ObjectChange {
+    const before = this.hosts.get(id);
+    if (before !== undefined) {
+      this.hosts.delete(id);
+      release(this.#hostNames, nameKey(before.name), id);
+      release(this.#vteps, before.vtep, id);
+      release(this.#numbers, before.number, id);
+    }
+    if (after !== undefined) {
+      this.hosts.set(id, after);
+      this.#hostNames.set(nameKey(after.name), id);
+      this.#vteps.set(after.vtep, id);
+      this.#numbers.set(after.number, id);
+    }
+    return { kind: 'host', before, after };
+  }
+
+  #setEndpoint(id: EndpointId, after: Endpoint | undefined): ObjectChange {
+    const before = this.endpoints.get(id);
+    if (before !== undefined) {
+      this.endpoints.delete(id);
+      this.#byNetwork.delete(before.networkId, id);
+      this.#byHost.delete(before.hostId, id);
+      this.#bySandbox.delete(sandboxKey(before.hostId, before.sandbox), id);
+      for (const address of before.addresses) {
+        if (this.holderOfAddress(before.networkId, address)?.id === id) this.#addresses.delete(before.networkId, address);
+      }
+      if (this.holderOfMac(before.networkId, before.mac)?.id === id) this.#macs.delete(before.networkId, before.mac);
+    }
+    if (after !== undefined) {
+      this.endpoints.set(id, after);
+      this.#byNetwork.set(after.networkId, id, after);
+      this.#byHost.set(after.hostId, id, after);
+      this.#bySandbox.set(sandboxKey(after.hostId, after.sandbox), id, after);
+      for (const address of after.addresses) this.#addresses.set(after.networkId, address, after);
+      this.#macs.set(after.networkId, after.mac, after);
+    }
+    return { kind: 'endpoint', before, after };
+  }
+}
+
+function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K | undefined): V | undefined {
+  return key === undefined ? undefined : map.get(key);
+}
+
+/** Two objects may change places within one change set, so an index entry is taken away by its owner only. */
+function release<K, Id>(index: Map<K, Id>, key: K, owner: Id): void {
+  if (index.get(key) === owner) index.delete(key);
+}
+
+/** A space can be in neither a name nor an id. */
+function sandboxKey(host: HostId, sandbox: string): string {
+  return `${host} ${nameKey(sandbox)}`;
+}

@@ -1,0 +1,113 @@
+/** The addresses of a new endpoint: those it asks for, and one chosen of each other family of its network. */
+import { FAMILIES, contains, familyOf, ipToNumber, type Family, type IpAddress } from '../../core/address.js';
+import { invalid, type Rejection } from '../../core/errors.js';
+import type { Endpoint, Network, Subnet } from '../../core/model.js';
+import type { View } from '../cache/view.js';
+import { capacityOf, chooseAddress, objectionTo } from './address-pool.js';
+import type { Context, CursorMove } from './decision.js';
+
+export interface ChosenAddresses {
+  readonly chosen: readonly IpAddress[];
+  readonly moves: readonly CursorMove[];
+}
+
+/** One address of each family of the network. Refuses with ARGUMENT_INVALID, ADDRESS_TAKEN, ADDRESSES_EXHAUSTED. */
+export function chooseAddresses(
+  context: Context,
+  network: Network,
+  wanted: readonly IpAddress[],
+): ChosenAddresses | Rejection {
+  const { view } = context;
+  for (const [index, address] of wanted.entries()) {
+    const refusal = refuseWanted(view, network, { address, field: `addresses[${String(index)}]` });
+    if (refusal !== undefined) return refusal;
+  }
+  const chosen: IpAddress[] = [];
+  const moves: CursorMove[] = [];
+  for (const family of FAMILIES) {
+    const subnets = network.subnets.filter(({ cidr }) => familyOf(cidr) === family);
+    const asked = wanted.find((address) => familyOf(address) === family);
+    if (asked !== undefined) {
+      chosen.push(asked);
+    } else if (subnets.length > 0) {
+      const found = search(context, network, subnets);
+      if (found === undefined) return exhausted(network, subnets, family);
+      chosen.push(found.address);
+      moves.push(found.move);
+    }
+  }
+  return { chosen, moves };
+}
+
+function refuseWanted(
+  view: View,
+  network: Network,
+  { address, field }: { readonly address: IpAddress; readonly field: string },
+): Rejection | undefined {
+  const subnet = network.subnets.find(({ cidr }) => contains(cidr, address));
+  if (subnet === undefined) {
+    const cidrs = network.subnets.map(({ cidr }) => cidr).join(', ');
+    return invalid(field, `${address} is in no subnet of network ${network.name} (${cidrs})`);
+  }
+  const objection = objectionTo(subnet, address);
+  if (objection !== undefined) return invalid(field, objection);
+  const holder = view.holderOfAddress(network.id, address);
+  return holder === undefined ? undefined : addressTaken(view, network, { address, holder });
+}
+
+function addressTaken(
+  view: View,
+  network: Network,
+  { address, holder }: { readonly address: IpAddress; readonly holder: Endpoint },
+): Rejection {
+  const host = view.hosts.get(holder.hostId)?.name ?? holder.hostId;
+  const leaving = holder.state === 'removing' ? ', which is being removed; try again' : '';
+  return {
+    reason: 'ADDRESS_TAKEN',
+    message: `${address} in network ${network.name} is held by ${holder.sandbox}@${host}${leaving}`,
+    metadata: { endpointId: holder.id, address },
+  };
+}
+
+function search(
+  context: Context,
+  network: Network,
+  subnets: readonly Subnet[],
+): { readonly address: IpAddress; readonly move: CursorMove } | undefined {
+  const { view } = context;
+  for (const subnet of subnets) {
+    const pool = `address ${network.id} ${subnet.cidr}`;
+    const address = chooseAddress({
+      subnet,
+      isHeld: (candidate) => view.holderOfAddress(network.id, candidate) !== undefined,
+      heldCount: view.endpointsOf(network.id).size,
+      after: context.cursor(pool) ?? newestIn(view, network, subnet),
+    });
+    if (address !== undefined) return { address, move: { pool, at: ipToNumber(address) } };
+  }
+  return undefined;
+}
+
+/** The address of the endpoint that changed last: where a controller that has just started goes on. */
+function newestIn(view: View, network: Network, subnet: Subnet): bigint | undefined {
+  let newest: { readonly revision: bigint; readonly address: IpAddress } | undefined;
+  for (const { revision, addresses } of view.endpointsOf(network.id).values()) {
+    const address = addresses.find((each) => contains(subnet.cidr, each));
+    if (address !== undefined && (newest === undefined || revision > newest.revision)) newest = { revision, address };
+  }
+  return newest === undefined ? undefined : ipToNumber(newest.address);
+}
+
+function exhausted(network: Network, subnets: readonly Subnet[], family: Family): Rejection {
+  const capacity = subnets.reduce((sum, subnet) => sum + capacityOf(subnet), 0n);
+  const pools = subnets.map(({ cidr, ipRange }) => (ipRange === undefined ? cidr : `${ipRange} of ${cidr}`)).join(', ');
+  const figures =
+    capacity === 0n
+      ? 'no address for endpoints'
+      : `${String(capacity)} ${capacity === 1n ? 'address' : 'addresses'} for endpoints and all are in use`;
+  return {
+    reason: 'ADDRESSES_EXHAUSTED',
+    message: `network ${network.name}: ${pools} ${subnets.length === 1 ? 'has' : 'have'} ${figures}`,
+    metadata: { networkId: network.id, capacity: String(capacity), family: String(family) },
+  };
+}

@@ -1,0 +1,210 @@
+/** The rules for an endpoint's life: pending when made, ready when attached, removing when deleted, then gone. */
+import { familyOf, overlaps, type Family, type IpAddress } from '../../core/address.js';
+import type { Rejection } from '../../core/errors.js';
+import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
+import type { Mac } from '../../core/mac.js';
+import type { Endpoint, Labels, Network } from '../../core/model.js';
+import { nameKey } from '../../core/name.js';
+import { putEndpoint } from '../cache/objects.js';
+import type { View } from '../cache/view.js';
+import { GUARDS, guardKey, objectKey } from '../store/keys.js';
+import type { Context, CursorMove, Decision } from './decision.js';
+import { chooseAddresses } from './endpoint-addresses.js';
+import { idTaken, networkNotFound } from './network.js';
+import { sameLabels, sameMembers } from './same.js';
+import { Draft } from './transaction.js';
+
+export interface CreateEndpoint {
+  readonly id: EndpointId;
+  readonly networkId: NetworkId;
+  readonly hostId: HostId;
+  readonly sandbox: string;
+  readonly aliases: readonly string[];
+  /** Addresses wanted, at most one of each family. */
+  readonly addresses: readonly IpAddress[];
+  readonly mac: Mac | undefined;
+  readonly labels: Labels;
+}
+
+/** Which endpoint, and on whose behalf: a host may touch only its own. */
+export interface EndpointCommand {
+  readonly id: EndpointId;
+  /** Undefined: whoever operates the cluster. */
+  readonly hostId: HostId | undefined;
+}
+
+/**
+ * What makes the changes to one sandbox's endpoints serial. Without it two requests that arrive together could connect
+ * a sandbox to one network twice, or to two networks whose subnets overlap. It goes with the last endpoint.
+ */
+export function sandboxGuard(host: HostId, sandbox: string): string {
+  return `${GUARDS}sandboxes/${host}/${nameKey(sandbox)}`;
+}
+
+/**
+ * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, ID_TAKEN, ALREADY_CONNECTED,
+ * SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN, ADDRESSES_EXHAUSTED.
+ */
+export function createEndpoint(context: Context, command: CreateEndpoint): Decision<Endpoint> {
+  const { view, requestId } = context;
+  const existing = view.endpoints.get(command.id);
+  if (existing !== undefined) {
+    return asked(existing, command) ? { kind: 'done', result: existing } : idTaken('endpoint', command.id);
+  }
+  const network = view.networks.get(command.networkId);
+  if (network === undefined) return networkNotFound(command.networkId);
+  if (!view.hosts.has(command.hostId)) return hostNotFound(command.hostId);
+  const refusal = refuseSandbox(view, network, command) ?? refuseMac(view, network, command.mac);
+  if (refusal !== undefined) return refusal;
+  const addresses = chooseAddresses(context, network, command.addresses);
+  if ('reason' in addresses) return addresses;
+
+  const { id, networkId, hostId, sandbox, aliases, labels } = command;
+  const mac = command.mac ?? freeMac(context, networkId);
+  const endpoint: Endpoint = {
+    ...{ id, networkId, hostId, sandbox, name: sandbox, aliases, addresses: addresses.chosen, mac, labels, requestId },
+    state: 'pending',
+    revision: 0n,
+  };
+  const guard = sandboxGuard(hostId, sandbox);
+  const draft = new Draft()
+    .create(putEndpoint(endpoint))
+    .unchanged(objectKey.network(networkId), network.revision)
+    .claim(guardKey.mac(networkId, mac), id)
+    .serialize(guard, view.endpointsIn(hostId, sandbox).size === 0 ? 0n : context.guardRevision(guard), id);
+  for (const address of endpoint.addresses) draft.claim(guardKey.address(networkId, address), id);
+  const moves: readonly CursorMove[] = addresses.moves;
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...endpoint, revision }), moves };
+}
+
+/** Marks an endpoint as removing; its addresses stay held. Refuses with ENDPOINT_NOT_FOUND, NOT_ALLOWED. */
+export function deleteEndpoint(context: Context, command: EndpointCommand): Decision<bigint> {
+  const { view, requestId, retried } = context;
+  const endpoint = view.endpoints.get(command.id);
+  // Our own earlier try may have marked it, and its host confirmed since.
+  if (endpoint === undefined) return retried ? { kind: 'done', result: view.revision } : endpointNotFound(command.id);
+  const refusal = refuseForeign(endpoint, command);
+  if (refusal !== undefined) return refusal;
+  if (endpoint.state === 'removing') return { kind: 'done', result: endpoint.revision };
+  return replace(endpoint, { ...endpoint, state: 'removing', requestId });
+}
+
+/** A host's word that it has attached an endpoint. Says nothing new of one that is ready, or already to be removed. */
+export function markReady({ view }: Context, command: EndpointCommand): Decision<bigint> {
+  const endpoint = view.endpoints.get(command.id);
+  if (endpoint === undefined) return endpointNotFound(command.id);
+  const refusal = refuseForeign(endpoint, command);
+  if (refusal !== undefined) return refusal;
+  if (endpoint.state !== 'pending') return { kind: 'done', result: endpoint.revision };
+  return replace(endpoint, { ...endpoint, state: 'ready' });
+}
+
+/**
+ * A host's word that its kernel holds nothing of a removing endpoint any more: the endpoint goes, and with it in the
+ * same transaction everything that was held for it.
+ */
+export function releaseEndpoint(context: Context, command: EndpointCommand): Decision<bigint> {
+  const { view } = context;
+  const endpoint = view.endpoints.get(command.id);
+  if (endpoint === undefined) return { kind: 'done', result: view.revision };
+  const refusal = refuseForeign(endpoint, command);
+  if (refusal !== undefined) return refusal;
+  // Said of one that nobody asked to remove, it is a mistake, and its addresses must not go to another.
+  if (endpoint.state !== 'removing') return { kind: 'done', result: endpoint.revision };
+  const { id, networkId, hostId, sandbox, addresses, mac } = endpoint;
+  const draft = new Draft()
+    .remove(objectKey.endpoint(networkId, id), endpoint.revision)
+    .release(guardKey.mac(networkId, mac));
+  for (const address of addresses) draft.release(guardKey.address(networkId, address));
+  if (view.endpointsIn(hostId, sandbox).size === 1) {
+    const guard = sandboxGuard(hostId, sandbox);
+    draft.remove(guard, context.guardRevision(guard));
+  }
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => revision, moves: [] };
+}
+
+export function endpointNotFound(id: string): Rejection {
+  return { reason: 'ENDPOINT_NOT_FOUND', message: `there is no endpoint ${JSON.stringify(id)}` };
+}
+
+export function hostNotFound(reference: string): Rejection {
+  return { reason: 'HOST_NOT_FOUND', message: `there is no host ${JSON.stringify(reference)}` };
+}
+
+function replace(before: Endpoint, after: Endpoint): Decision<bigint> {
+  const transaction = new Draft().replace(putEndpoint(after), before.revision).build();
+  return { kind: 'commit', transaction, result: (revision) => revision, moves: [] };
+}
+
+function refuseForeign(endpoint: Endpoint, { hostId }: EndpointCommand): Rejection | undefined {
+  return hostId === undefined || hostId === endpoint.hostId
+    ? undefined
+    : { reason: 'NOT_ALLOWED', message: `endpoint ${endpoint.id} belongs to another host` };
+}
+
+function refuseSandbox(view: View, network: Network, command: CreateEndpoint): Rejection | undefined {
+  const { hostId, sandbox } = command;
+  const host = view.hosts.get(hostId)?.name ?? hostId;
+  for (const other of view.endpointsIn(hostId, sandbox).values()) {
+    if (other.networkId === network.id) {
+      const leaving = other.state === 'removing' ? ' and still being disconnected; try again' : ' already';
+      return {
+        reason: 'ALREADY_CONNECTED',
+        message: `sandbox ${sandbox} on host ${host} is connected to network ${network.name}${leaving}`,
+        metadata: { endpointId: other.id },
+      };
+    }
+    const theirs = view.networks.get(other.networkId);
+    const mine = network.subnets.find(({ cidr }) => theirs?.subnets.some((each) => overlaps(each.cidr, cidr)));
+    if (theirs !== undefined && mine !== undefined) {
+      return {
+        reason: 'SUBNETS_OVERLAP',
+        message:
+          `sandbox ${sandbox} on host ${host} is connected to network ${theirs.name}, ` +
+          `whose subnets overlap ${mine.cidr} of network ${network.name}; one sandbox cannot be on both`,
+        metadata: { networkId: theirs.id },
+      };
+    }
+  }
+  return undefined;
+}
+
+function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejection | undefined {
+  const holder = mac === undefined ? undefined : view.holderOfMac(network.id, mac);
+  return holder === undefined
+    ? undefined
+    : {
+        reason: 'MAC_TAKEN',
+        message: `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`,
+        metadata: { endpointId: holder.id },
+      };
+}
+
+/** `sandbox@host`, as people know an endpoint. */
+export function describeEndpoint(view: View, { sandbox, hostId }: Endpoint): string {
+  return `${sandbox}@${view.hosts.get(hostId)?.name ?? hostId}`;
+}
+
+/** Random MACs meet once in 2^46; the guard would refuse one, this merely saves the round trip. */
+function freeMac({ view, newMac }: Context, network: NetworkId): Mac {
+  let mac = newMac();
+  while (view.holderOfMac(network, mac) !== undefined) mac = newMac();
+  return mac;
+}
+
+/** Whether an endpoint is what the request asks for; what the request leaves open may be anything. */
+function asked(endpoint: Endpoint, command: CreateEndpoint): boolean {
+  const families = new Set<Family>(command.addresses.map(familyOf));
+  return (
+    endpoint.networkId === command.networkId &&
+    endpoint.hostId === command.hostId &&
+    endpoint.sandbox === command.sandbox &&
+    sameMembers(endpoint.aliases, command.aliases) &&
+    sameMembers(
+      endpoint.addresses.filter((address) => families.has(familyOf(address))),
+      command.addresses,
+    ) &&
+    (command.mac === undefined || endpoint.mac === command.mac) &&
+    sameLabels(endpoint.labels, command.labels)
+  );
+}

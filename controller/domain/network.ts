@@ -1,0 +1,223 @@
+/** The rules for making and removing networks. */
+import { familyOf, type Cidr, type Family, type IpAddress } from '../../core/address.js';
+import type { Rejection } from '../../core/errors.js';
+import type { NetworkId } from '../../core/ids.js';
+import type { DriverName, Endpoint, Labels, Network, Subnet } from '../../core/model.js';
+import { putNetwork } from '../cache/objects.js';
+import type { View } from '../cache/view.js';
+import { endpointsOf, guardKey, objectKey } from '../store/keys.js';
+import { defaultGateway } from './address-pool.js';
+import type { Context, CursorMove, Decision } from './decision.js';
+import { sameLabels } from './same.js';
+import { chooseSubnet, subnetCount, type SubnetPool } from './subnet-pool.js';
+import { Draft } from './transaction.js';
+import { VNI_RANGE, chooseNumber } from './vni.js';
+
+/** A subnet as asked for; already known to be sound in itself. */
+export interface SubnetWish {
+  readonly cidr: Cidr;
+  readonly gateway: IpAddress | undefined;
+  readonly ipRange: Cidr | undefined;
+  readonly auxAddresses: Readonly<Record<string, IpAddress>>;
+}
+
+export interface CreateNetwork {
+  readonly id: NetworkId;
+  readonly name: string;
+  readonly driver: DriverName;
+  /** None: one IPv4 subnet is chosen. */
+  readonly subnets: readonly SubnetWish[];
+  /** With no IPv6 subnet given: choose one too. */
+  readonly ipv6: boolean;
+  readonly internal: boolean;
+  readonly mtu: number | undefined;
+  readonly labels: Labels;
+  readonly options: Labels;
+}
+
+/** The one space that subnets are chosen in: everything that may come to be routed side by side. */
+const SPACE = 'default';
+
+/** The guard that subnet choice goes through, one after the other. */
+export const spaceGuard = (): string => guardKey.space(SPACE);
+
+/** Makes a network. Refuses with NETWORK_NAME_TAKEN, ID_TAKEN, SUBNETS_EXHAUSTED, VNIS_EXHAUSTED. */
+export function createNetwork(
+  context: Context,
+  command: CreateNetwork,
+  pools: readonly SubnetPool[],
+): Decision<Network> {
+  const { view } = context;
+  const existing = view.networks.get(command.id);
+  if (existing !== undefined) {
+    return asked(existing, command) ? { kind: 'done', result: existing } : idTaken('network', command.id);
+  }
+  const namesake = view.networkNamed(command.name);
+  if (namesake !== undefined) return nameTaken(namesake);
+
+  const families = automaticFamilies(command);
+  const chosen = chooseSubnets(view, families, pools);
+  if ('reason' in chosen) return chosen;
+  const vni = chooseNumber({
+    range: VNI_RANGE,
+    isHeld: (number) => view.holderOfVni(number) !== undefined,
+    heldCount: view.networks.size,
+    after: numberCursor(context, 'vni') ?? newestVni(view),
+  });
+  if (vni === undefined) return { reason: 'VNIS_EXHAUSTED', message: 'every VXLAN id is in use; remove a network first' };
+
+  const { id, name, driver, internal, mtu, labels, options } = command;
+  const subnets: Subnet[] = [...command.subnets, ...chosen].map(toSubnet);
+  const { requestId } = context;
+  const network: Network = {
+    ...{ id, name, driver, vni, subnets, internal, mtu, labels, options, requestId },
+    revision: 0n,
+  };
+  const draft = new Draft()
+    .create(putNetwork(network))
+    .claim(guardKey.networkName(name), id)
+    .claim(guardKey.vni(vni), id);
+  // Who chooses compares the space; who names a subnet only rewrites it, so that a choice made beside it is made again.
+  if (families.length > 0) draft.serialize(spaceGuard(), context.guardRevision(spaceGuard()), id);
+  else draft.put({ key: spaceGuard(), value: Buffer.from(id) });
+  const moves: CursorMove[] = [{ pool: 'vni', at: BigInt(vni) }];
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves };
+}
+
+/** Removes a network without endpoints; the answer is its id. Refuses with NETWORK_NOT_FOUND, NETWORK_IN_USE. */
+export function deleteNetwork({ view, retried }: Context, id: NetworkId): Decision<NetworkId> {
+  const network = view.networks.get(id);
+  if (network === undefined) {
+    // Our own earlier try may be why it is gone.
+    return retried ? { kind: 'done', result: id } : networkNotFound(id);
+  }
+  const endpoints = view.endpointsOf(id);
+  if (endpoints.size > 0) return inUse(view, network, [...endpoints.values()]);
+  const draft = new Draft()
+    .remove(objectKey.network(id), network.revision)
+    .emptyPrefix(endpointsOf(id))
+    .release(guardKey.networkName(network.name))
+    .release(guardKey.vni(network.vni));
+  return { kind: 'commit', transaction: draft.build(), result: () => id, moves: [] };
+}
+
+export function networkNotFound(reference: string): Rejection {
+  return { reason: 'NETWORK_NOT_FOUND', message: `there is no network ${JSON.stringify(reference)}` };
+}
+
+/** The refusal of an id that stands for something else already. */
+export function idTaken(kind: string, id: string): Rejection {
+  return {
+    reason: 'ID_TAKEN',
+    message: `${kind} ${id} exists and is not what this request asks for; choose another id`,
+    metadata: { id },
+  };
+}
+
+function nameTaken({ id, name }: Network): Rejection {
+  return {
+    reason: 'NETWORK_NAME_TAKEN',
+    message: `there is a network ${JSON.stringify(name)} already; choose another name`,
+    metadata: { networkId: id },
+  };
+}
+
+const LISTED = 10;
+
+function inUse(view: View, network: Network, endpoints: readonly Endpoint[]): Rejection {
+  const names = endpoints
+    .map(({ sandbox, hostId, state }) => {
+      const host = view.hosts.get(hostId)?.name ?? hostId;
+      return `${sandbox}@${host}${state === 'removing' ? ' (being removed)' : ''}`;
+    })
+    .sort();
+  const more = names.length > LISTED ? ` and ${String(names.length - LISTED)} more` : '';
+  return {
+    reason: 'NETWORK_IN_USE',
+    message: `network ${network.name} is in use by ${names.slice(0, LISTED).join(', ')}${more}; disconnect them first`,
+    metadata: { networkId: network.id, endpoints: String(names.length) },
+  };
+}
+
+/** Whether a network is what the request asks for; what the request leaves open may be anything. */
+function asked(network: Network, command: CreateNetwork): boolean {
+  const open = automaticFamilies(command);
+  const given = network.subnets.slice(0, command.subnets.length);
+  const automatic = network.subnets.slice(command.subnets.length);
+  return (
+    network.name === command.name &&
+    network.driver === command.driver &&
+    network.internal === command.internal &&
+    network.mtu === command.mtu &&
+    sameLabels(network.labels, command.labels) &&
+    sameLabels(network.options, command.options) &&
+    automatic.map(({ cidr }) => familyOf(cidr)).join() === open.join() &&
+    command.subnets.map(toSubnet).every((wish, index) => sameSubnet(wish, given[index]))
+  );
+}
+
+function sameSubnet(a: Subnet, b: Subnet | undefined): boolean {
+  return (
+    a.cidr === b?.cidr &&
+    a.gateway === b.gateway &&
+    a.ipRange === b.ipRange &&
+    sameLabels(a.auxAddresses, b.auxAddresses)
+  );
+}
+
+function toSubnet({ cidr, gateway, ipRange, auxAddresses }: SubnetWish): Subnet {
+  const answering = gateway ?? defaultGateway(cidr, auxAddresses);
+  // The edge refuses a subnet whose every address is auxiliary.
+  if (answering === undefined) throw new RangeError(`${cidr} has no address left for a gateway`);
+  return { cidr, gateway: answering, ipRange, auxAddresses };
+}
+
+/** Families of the subnets that are left to us, in the order they are written behind the given ones. */
+function automaticFamilies({ subnets, ipv6 }: CreateNetwork): readonly Family[] {
+  const hasIpv6 = subnets.some(({ cidr }) => familyOf(cidr) === 6);
+  return [...(subnets.length === 0 ? [4 as const] : []), ...(ipv6 && !hasIpv6 ? [6 as const] : [])];
+}
+
+function chooseSubnets(
+  view: View,
+  families: readonly Family[],
+  pools: readonly SubnetPool[],
+): readonly SubnetWish[] | Rejection {
+  if (families.length === 0) return [];
+  const taken = [
+    ...[...view.networks.values()].flatMap(({ subnets }) => subnets.map(({ cidr }) => cidr)),
+    ...[...view.hosts.values()].map(({ vtep }) => vtep),
+  ];
+  const chosen: SubnetWish[] = [];
+  for (const family of families) {
+    const cidr = chooseSubnet({ pools, family, taken });
+    if (cidr === undefined) return subnetsExhausted(pools, family);
+    chosen.push({ cidr, gateway: undefined, ipRange: undefined, auxAddresses: {} });
+  }
+  return chosen;
+}
+
+function subnetsExhausted(pools: readonly SubnetPool[], family: Family): Rejection {
+  const count = subnetCount(pools, family);
+  return {
+    reason: 'SUBNETS_EXHAUSTED',
+    message:
+      count === 0n
+        ? `there is no pool of IPv${String(family)} subnets; name a subnet, or give the controller a --pool`
+        : `none of the ${String(count)} IPv${String(family)} subnets of the pools is free; name a subnet, or give the controller a further --pool`,
+  };
+}
+
+function numberCursor(context: Context, pool: string): number | undefined {
+  const at = context.cursor(pool);
+  return at === undefined ? undefined : Number(at);
+}
+
+/** The VXLAN id of the network that was made last: where a controller that has just started goes on. */
+function newestVni(view: View): number | undefined {
+  let newest: Network | undefined;
+  for (const network of view.networks.values()) {
+    if (newest === undefined || network.revision > newest.revision) newest = network;
+  }
+  return newest?.vni;
+}

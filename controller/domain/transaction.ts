@@ -1,0 +1,58 @@
+/** A transaction in the making, in the words of the rules. */
+import type { Compare, Put, Transaction } from '../store/store.js';
+
+export class Draft {
+  readonly #compares: Compare[] = [];
+  readonly #puts: Put[] = [];
+  readonly #deletes: string[] = [];
+
+  /** A new object: nothing may stand under its key yet. */
+  create(put: Put): this {
+    this.#compares.push({ kind: 'absent', key: put.key });
+    return this.put(put);
+  }
+
+  /** A new version of an object that must be as it was seen. */
+  replace(put: Put, seen: bigint): this {
+    return this.unchanged(put.key, seen).put(put);
+  }
+
+  /** An object that must go, and be as it was seen. */
+  remove(key: string, seen: bigint): this {
+    return this.unchanged(key, seen).release(key);
+  }
+
+  unchanged(key: string, modRevision: bigint): this {
+    this.#compares.push({ kind: 'unchanged', key, modRevision });
+    return this;
+  }
+
+  emptyPrefix(prefix: string): this {
+    this.#compares.push({ kind: 'emptyPrefix', prefix });
+    return this;
+  }
+
+  /** A guard: its existence is the invariant, its value the id of who holds it, so that a conflict can name it. */
+  claim(key: string, owner: string): this {
+    return this.create({ key, value: Buffer.from(owner) });
+  }
+
+  /** A guard that makes what compares it serial: `seen` is its mod_revision, 0 when it is not there. */
+  serialize(key: string, seen: bigint, writer: string): this {
+    return this.replace({ key, value: Buffer.from(writer) }, seen);
+  }
+
+  put(put: Put): this {
+    this.#puts.push(put);
+    return this;
+  }
+
+  release(key: string): this {
+    this.#deletes.push(key);
+    return this;
+  }
+
+  build(): Transaction {
+    return { compares: this.#compares, puts: this.#puts, deletes: this.#deletes };
+  }
+}

@@ -13,6 +13,7 @@ const IFADDRMSG = 8;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
+const IFA_PROTO = 11;
 const IFA_F_NODAD = 0x02;
 const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
@@ -30,26 +31,30 @@ export interface ListedAddress extends LinkAddress {
   readonly noprefixroute: boolean;
   /** Set by hand, not learned with a lifetime. */
   readonly permanent: boolean;
+  /** Who put it (IFA_PROTO, since Linux 5.18); 0 when nobody said. */
+  readonly protocol: number;
 }
 
 /** How an address is put. */
 export interface AddressOptions extends LinkAddress {
   /** Without the route to its subnet; off when absent. */
   readonly noprefixroute?: boolean | undefined;
+  /** Who puts it, 1 to 255 (IFA_PROTO); not said when absent. */
+  readonly protocol?: number | undefined;
 }
 
 /**
  * Puts an address, at once usable: duplicate detection is off, since the cluster guarantees that there is no duplicate.
- * Equivalent to `ip address replace IP/LEN dev X nodad [noprefixroute]`.
+ * Equivalent to `ip address replace IP/LEN dev X nodad [noprefixroute] [proto P]`.
  */
-export function addressPut({ noprefixroute = false, ...address }: AddressOptions): Request {
+export function addressPut({ noprefixroute = false, protocol = 0, ...address }: AddressOptions): Request {
   const flags = (familyOf(address.ip) === 6 ? IFA_F_NODAD : 0) | (noprefixroute ? IFA_F_NOPREFIXROUTE : 0);
-  return change('replace', RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, flags);
+  return change('replace', RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, { flags, protocol });
 }
 
 /** Takes an address off. Equivalent to `ip address del IP/LEN dev X`. The kernel: EADDRNOTAVAIL when it is not there. */
 export function addressDel(address: LinkAddress): Request {
-  return change('del', RTM_DELADDR, 0, address, 0);
+  return change('del', RTM_DELADDR, 0, address, { flags: 0, protocol: 0 });
 }
 
 function change(
@@ -57,7 +62,7 @@ function change(
   type: number,
   flags: number,
   { index, ip, prefixLength }: LinkAddress,
-  ifaFlags: number,
+  ifa: { readonly flags: number; readonly protocol: number },
 ): Request {
   const family = familyOf(ip);
   if (prefixLength > ADDRESS_BITS[family]) throw new RangeError(`/${String(prefixLength)} is too long for ${ip}`);
@@ -68,7 +73,8 @@ function change(
     write: (out) => {
       out.rawU8(AF_OF[family]).rawU8(prefixLength).rawU8(0).rawU8(0).rawU32(index);
       out.ip(IFA_LOCAL, ip).ip(IFA_ADDRESS, ip);
-      if (ifaFlags !== 0) out.u32(IFA_FLAGS, ifaFlags);
+      if (ifa.flags !== 0) out.u32(IFA_FLAGS, ifa.flags);
+      if (ifa.protocol !== 0) out.u8(IFA_PROTO, ifa.protocol);
     },
   };
 }
@@ -98,5 +104,6 @@ export function decodeAddress(body: Buffer): ListedAddress | undefined {
     nodad: (flags & IFA_F_NODAD) !== 0,
     noprefixroute: (flags & IFA_F_NOPREFIXROUTE) !== 0,
     permanent: (flags & IFA_F_PERMANENT) !== 0,
+    protocol: attributes.u8(IFA_PROTO) ?? 0,
   };
 }

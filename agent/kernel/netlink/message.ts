@@ -99,5 +99,6 @@ function extendedMessage(body: Buffer, flags: number): string | undefined {
   if ((flags & NLM_F_ACK_TLVS) === 0 || body.length < 4 + HEADER_LENGTH) return undefined;
   // The refused message follows the number, whole unless the kernel was told to cap it; then the attributes.
   const refused = (flags & NLM_F_CAPPED) === 0 ? body.readUInt32LE(4) : HEADER_LENGTH;
+  if (refused > body.length) throw new NetlinkFormatError(`an error about ${String(refused)} bytes`);
   return readAttributes(body, 4 + align(refused)).string(NLMSGERR_ATTR_MSG);
 }

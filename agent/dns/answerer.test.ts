@@ -39,7 +39,7 @@ const names = new Names(view);
 const { signal } = new AbortController();
 
 interface Ask {
-  readonly type?: RecordType;
+  readonly type?: RecordType | 'ANY';
   readonly class?: RecordClass;
   readonly from?: string;
   readonly network?: number;
@@ -68,7 +68,8 @@ function queryOf(name: string, ask: Ask): Buffer {
     type: 'query',
     id: 0x1234,
     flags: 0x0100,
-    questions: [{ type: ask.type ?? 'A', name, class: ask.class ?? 'IN' }],
+    // The codec knows ANY, its types do not.
+    questions: [{ type: (ask.type ?? 'A') as RecordType, name, class: ask.class ?? 'IN' }],
     additionals: ask.udpBytes === undefined ? [] : [opt],
   });
 }

@@ -14,7 +14,12 @@ const LIFETIME_MS = 60_000;
 const MAX_PER_ASKER = 16;
 const MAX_CONNECTIONS = 256;
 
-/** Serves until disposed. Disposing closes every descriptor at once: an open socket keeps its whole namespace alive. */
+/**
+ * Serves until disposed. Disposing closes every descriptor at once: an open socket keeps its whole namespace alive.
+ *
+ * What this side ends, it ends by RST. Closed in peace, a connection whose asker is gone would wait in the kernel for
+ * its farewell, for minutes, and the namespace with it.
+ */
 export class TcpListener implements Disposable {
   readonly #server: Server;
   readonly #stop = new AbortController();
@@ -40,13 +45,13 @@ export class TcpListener implements Disposable {
     const { remoteAddress } = socket;
     const ofAsker = [...this.#connections].filter((other) => other.remoteAddress === remoteAddress).length;
     if (remoteAddress === undefined || ofAsker >= MAX_PER_ASKER) {
-      socket.destroy();
+      socket.resetAndDestroy();
       return;
     }
     this.#connections.add(socket);
-    const lifetime = setTimeout(() => socket.destroy(), LIFETIME_MS);
+    const lifetime = setTimeout(() => socket.resetAndDestroy(), LIFETIME_MS);
     lifetime.unref();
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.setTimeout(IDLE_MS, () => socket.resetAndDestroy());
     socket.on('error', (error) => this.options.log.debug({ err: error, asker: remoteAddress }, 'dns: tcp connection'));
     socket.on('close', () => {
       clearTimeout(lifetime);
@@ -69,7 +74,10 @@ export class TcpListener implements Disposable {
       for (const message of reader.push(chunk)) {
         const reply = await answerer.answer(message, asker, { transport: 'tcp', signal });
         // What is no query at all has no business on a connection.
-        if (reply === undefined) return;
+        if (reply === undefined) {
+          socket.resetAndDestroy();
+          return;
+        }
         if (!socket.write(frame(reply))) await once(socket, 'drain', { signal });
       }
     }
@@ -79,6 +87,6 @@ export class TcpListener implements Disposable {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#server.close();
-    for (const socket of this.#connections) socket.destroy();
+    for (const socket of this.#connections) socket.resetAndDestroy();
   }
 }

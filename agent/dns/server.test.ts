@@ -181,21 +181,21 @@ describe('DnsServers', () => {
   });
 });
 
-/** What runs in the sandbox: opens connections one after another, sends something over the first, and tells what happens. */
+/** What runs in the sandbox: opens a connection and then the others, sends something over the first, and tells what happens. */
 const CLIENT = `
   const net = require('node:net');
   const [count, hex] = process.argv.slice(1);
-  const open = (left) => {
-    if (left === 0) return;
-    const socket = net.connect(53, '10.1.0.1', () => {
-      if (left === Number(count)) socket.write(Buffer.from(hex, 'hex'));
-      open(left - 1);
-    });
+  const open = (connected) => {
+    const socket = net.connect(53, '10.1.0.1', connected);
     socket.on('data', (data) => console.log('data ' + data.toString('hex')));
     socket.on('error', () => {});
     socket.on('close', () => console.log('closed'));
+    return socket;
   };
-  open(Number(count));
+  const first = open(() => {
+    first.write(Buffer.from(hex, 'hex'));
+    for (let index = 1; index < Number(count); index++) open(() => {});
+  });
 `;
 
 /** Connections from the sandbox to the gateway; the first sends `bytes`. */

@@ -1,0 +1,59 @@
+/** `weft complete -- WORDS...`: what the completion scripts ask at each TAB. Names come from the cluster, where it answers. */
+import tab from '@bomb.sh/tab/commander';
+import type { Define, Invocation } from '../invocation.js';
+import { fillIn, makeProgram } from '../program.js';
+
+/** A shell waits for this: names that take longer are not offered. */
+const NAMES_TIMEOUT_MS = 1000;
+
+/** What can stand in an argument or an option of this name. */
+const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
+
+export const define: Define = (command, act) => {
+  command
+    .argument('[words...]', 'the line so far, behind --')
+    .action(act((invocation, words: string[]) => complete(invocation, words)));
+};
+
+async function complete(invocation: Invocation, words: string[]): Promise<undefined> {
+  const silent = { write: () => undefined, isTty: false };
+  const surroundings = { ...invocation.surroundings, stdout: silent, stderr: silent };
+  const program = makeProgram(surroundings);
+  const watcher = { started: () => undefined, ended: () => undefined };
+  await fillIn(program, undefined, { surroundings, watcher });
+  // A name of its own, because the tree has these two commands already.
+  const root = tab(program, { completionCommandName: 'completion-script' });
+  const [noun = '', verb = ''] = words.filter((word) => !word.startsWith('-'));
+  const called = root.commands.get(`${noun} ${verb}`) ?? root.commands.get(noun);
+  for (const kind of KINDS) {
+    const places = [called?.arguments.get(kind), called?.options.get(kind)].filter((place) => place !== undefined);
+    if (places.length === 0) continue;
+    const names = await namesOf(kind, invocation).catch(() => []);
+    for (const place of places) {
+      place.handler = (offer) => {
+        for (const name of names) offer(name, '');
+      };
+    }
+  }
+  root.parse(words);
+  return undefined;
+}
+
+async function namesOf(kind: string, invocation: Invocation): Promise<string[]> {
+  const limits = { timeoutMs: NAMES_TIMEOUT_MS };
+  const firstPage = { pageSize: 0, pageToken: '', minRevision: 0n };
+  const { connectAgent, connectControllers } = await import('../connect.js');
+  if (kind === 'sandbox') {
+    using agent = connectAgent(invocation);
+    const { sandboxes } = await agent.ask(agent.sandboxes.list.bind(agent.sandboxes), {}, limits);
+    return sandboxes.map(({ name }) => name);
+  }
+  using controllers = await connectControllers(invocation);
+  const { networks, hosts, ask } = controllers;
+  if (kind === 'network') {
+    const page = await ask(networks.list.bind(networks), firstPage, limits);
+    return page.networks.map(({ name }) => name);
+  }
+  const page = await ask(hosts.list.bind(hosts), firstPage, limits);
+  return page.hosts.map(({ name }) => name);
+}

@@ -1,0 +1,107 @@
+/** `weft endpoint ...` */
+import type { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js';
+import { parseAddress } from '../arguments/names.js';
+import type { Controllers } from '../connect.js';
+import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { inspectEach } from '../several.js';
+
+interface ListOptions {
+  readonly network?: string;
+  readonly host?: string;
+  readonly address?: string;
+}
+
+export const define: Define = (endpoint, act) => {
+  addExamples(
+    endpoint
+      .command('ls')
+      .description('list endpoints: which sandbox is on which network, with which addresses')
+      .option('--network <network>', 'only of this network (name or id)')
+      .option('--host <host>', 'only on this host (name or id)')
+      .option('--address <ip>', 'only the endpoint that holds this address')
+      .action(act((invocation, options: ListOptions) => list(invocation, options))),
+    ['weft endpoint ls --network web', 'who is on web'],
+    ['weft endpoint ls --address 10.1.0.2', 'who holds an address'],
+  );
+  addExamples(
+    endpoint
+      .command('inspect')
+      .description('show endpoints in full, as JSON')
+      .argument('<endpoint...>', 'ids')
+      .action(act((invocation, ids: string[]) => inspect(invocation, ids))),
+    ['weft endpoint inspect 6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d', 'its addresses, MAC, state'],
+  );
+};
+
+async function list(invocation: Invocation, options: ListOptions): Promise<undefined> {
+  const request = {
+    network: options.network ?? '',
+    host: options.host ?? '',
+    address: options.address === undefined ? '' : parseAddress('--address', options.address),
+    pageSize: 0,
+    minRevision: 0n,
+  };
+  const { connectControllers, allPages } = await import('../connect.js');
+  const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
+  using controllers = await connectControllers(invocation);
+  const { endpoints, ask } = controllers;
+  const found = await allPages(
+    (pageToken) => ask(endpoints.list.bind(endpoints), { ...request, pageToken }),
+    (page) => page.endpoints,
+  );
+  if (invocation.globals.json) invocation.printJson({ endpoints: found.map((item) => Endpoint.toJSON(item)) });
+  else invocation.print(await renderEndpoints(invocation, controllers, found));
+  return undefined;
+}
+
+/** The wire has ids; people read names. */
+async function renderEndpoints(
+  invocation: Invocation,
+  { networks, hosts, ask }: Controllers,
+  endpoints: readonly EndpointMessage[],
+): Promise<string> {
+  const { allPages } = await import('../connect.js');
+  const { listCell, renderTable, shortId } = await import('../output/table.js');
+  const { endpointWord, makePaint } = await import('../output/states.js');
+  const [allNetworks, allHosts] =
+    endpoints.length === 0
+      ? [[], []]
+      : await Promise.all([
+          allPages(
+            (pageToken) => ask(networks.list.bind(networks), { pageSize: 0, pageToken, minRevision: 0n }),
+            (page) => page.networks,
+          ),
+          allPages(
+            (pageToken) => ask(hosts.list.bind(hosts), { pageSize: 0, pageToken, minRevision: 0n }),
+            (page) => page.hosts,
+          ),
+        ]);
+  const names = new Map([...allNetworks, ...allHosts].map(({ id, name }) => [id, name]));
+  const paint = makePaint(invocation.surroundings);
+  const rows = endpoints.map(({ id, networkId, hostId, sandbox, addresses, mac, state }) => [
+    shortId(id),
+    names.get(networkId) ?? shortId(networkId),
+    names.get(hostId) ?? shortId(hostId),
+    sandbox,
+    listCell(addresses),
+    mac,
+    paint(endpointWord(state)),
+  ]);
+  rows.sort((a, b) => sortKey(a).localeCompare(sortKey(b)));
+  return renderTable(['ENDPOINT ID', 'NETWORK', 'HOST', 'SANDBOX', 'ADDRESSES', 'MAC', 'STATE'], rows);
+}
+
+function sortKey(row: readonly string[]): string {
+  return row.slice(1, 4).join('\0');
+}
+
+async function inspect(invocation: Invocation, ids: readonly string[]): Promise<number> {
+  const { connectControllers, present } = await import('../connect.js');
+  const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
+  using controllers = await connectControllers(invocation);
+  const { endpoints, ask } = controllers;
+  return await inspectEach(invocation, 'endpoints', ids, async (id) => {
+    const { endpoint } = await ask(endpoints.get.bind(endpoints), { id, minRevision: 0n });
+    return Endpoint.toJSON(present(endpoint, 'endpoint'));
+  });
+}

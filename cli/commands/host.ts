@@ -1,0 +1,63 @@
+/** `weft host ...` */
+import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { inspectEach } from '../several.js';
+
+export const define: Define = (host, act) => {
+  addExamples(
+    host
+      .command('ls')
+      .description('list the hosts of the cluster')
+      .action(act((invocation) => list(invocation))),
+    ['weft host ls', 'a table'],
+    ['weft host ls --json', 'one JSON document: {"hosts":[...]}'],
+  );
+  addExamples(
+    host
+      .command('inspect')
+      .description('show hosts in full, as JSON')
+      .argument('<host...>', 'names or ids')
+      .action(act((invocation, names: string[]) => inspect(invocation, names))),
+    ['weft host inspect h1', 'its tunnel address, what it has acked, what it could not do'],
+  );
+};
+
+async function list(invocation: Invocation): Promise<undefined> {
+  const { connectControllers, allPages } = await import('../connect.js');
+  const { Host } = await import('../../proto/gen/weft/v1/host.js');
+  using controllers = await connectControllers(invocation);
+  const { hosts, ask } = controllers;
+  const found = await allPages(
+    (pageToken) => ask(hosts.list.bind(hosts), { pageSize: 0, pageToken, minRevision: 0n }),
+    (page) => page.hosts,
+  );
+  found.sort((a, b) => a.number - b.number);
+  if (invocation.globals.json) {
+    invocation.printJson({ hosts: found.map((host) => Host.toJSON(host)) });
+    return undefined;
+  }
+  const { renderTable, shortId } = await import('../output/table.js');
+  const { hostWord, makePaint } = await import('../output/states.js');
+  const paint = makePaint(invocation.surroundings);
+  const rows = found.map(({ id, name, vtep, state, ackedRevision, version, problems }) => [
+    shortId(id),
+    name,
+    vtep,
+    paint(hostWord(state)),
+    String(ackedRevision),
+    version,
+    String(problems.length),
+  ]);
+  invocation.print(renderTable(['HOST ID', 'NAME', 'VTEP', 'STATE', 'ACKED', 'VERSION', 'PROBLEMS'], rows));
+  return undefined;
+}
+
+async function inspect(invocation: Invocation, names: readonly string[]): Promise<number> {
+  const { connectControllers, present } = await import('../connect.js');
+  const { Host } = await import('../../proto/gen/weft/v1/host.js');
+  using controllers = await connectControllers(invocation);
+  const { hosts, ask } = controllers;
+  return await inspectEach(invocation, 'hosts', names, async (name) => {
+    const { host } = await ask(hosts.get.bind(hosts), { host: name, minRevision: 0n });
+    return Host.toJSON(present(host, 'host'));
+  });
+}

@@ -1,0 +1,96 @@
+/** The clients of a command: those of the controllers over one channel, and that of this host's agent. */
+import { credentials } from '@grpc/grpc-js';
+import { call, type UnaryMethod } from '../proto/call.js';
+import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
+import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
+import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
+import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
+import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
+import { SandboxServiceClient } from '../proto/gen/weft/v1/sandbox.js';
+import type { Invocation } from './invocation.js';
+
+/** Limits of one call other than the command's own. */
+export interface CallLimits {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Calls a bound method (`agent.sandboxes.create.bind(agent.sandboxes)`) within the command's time. Rejects with WeftError. */
+export type Ask = <Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  limits?: CallLimits,
+) => Promise<Response>;
+
+export interface Controllers extends Disposable {
+  readonly networks: NetworkServiceClient;
+  readonly endpoints: EndpointServiceClient;
+  readonly hosts: HostServiceClient;
+  readonly cluster: ClusterServiceClient;
+  readonly ask: Ask;
+}
+
+export interface Agent extends Disposable {
+  readonly sandboxes: SandboxServiceClient;
+  readonly ask: Ask;
+}
+
+/** Throws WeftError ARGUMENT_INVALID for a malformed list, NOT_IDENTIFIED without credentials. Nothing is sent yet. */
+export async function connectControllers(invocation: Invocation): Promise<Controllers> {
+  const { controllers, tlsDir } = invocation.globals;
+  const target = parseControllers(controllers);
+  const secrets = await loadCredentials(tlsDir);
+  const channel = openChannel(target, secrets);
+  const options = { channelOverride: channel };
+  return {
+    networks: new NetworkServiceClient(target, secrets, options),
+    endpoints: new EndpointServiceClient(target, secrets, options),
+    hosts: new HostServiceClient(target, secrets, options),
+    cluster: new ClusterServiceClient(target, secrets, options),
+    ask: askAs(invocation, { name: `the controller at ${controllers}`, unavailable: 'CONTROLLER_UNAVAILABLE' }),
+    [Symbol.dispose]: () => {
+      channel.close();
+    },
+  };
+}
+
+/** The agent of this host, on its unix socket; who may open the socket may ask. Nothing is sent yet. */
+export function connectAgent(invocation: Invocation): Agent {
+  const { agentSocket } = invocation.globals;
+  const sandboxes = new SandboxServiceClient(`unix:${agentSocket}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': CHANNEL_OPTIONS['grpc.max_receive_message_length'] ?? -1,
+  });
+  return {
+    sandboxes,
+    ask: askAs(invocation, { name: `the agent at ${agentSocket}`, unavailable: 'AGENT_UNAVAILABLE' }),
+    [Symbol.dispose]: () => {
+      sandboxes.close();
+    },
+  };
+}
+
+function askAs(invocation: Invocation, peer: Parameters<typeof call>[2]['peer']): Ask {
+  return (method, request, { timeoutMs = invocation.remainingMs(), signal = invocation.surroundings.signal } = {}) =>
+    call(method, request, { signal, timeoutMs, requestId: invocation.requestId, peer });
+}
+
+/** Reads a list to its end. */
+export async function allPages<Page extends { readonly nextPageToken: string }, Item>(
+  read: (pageToken: string) => Promise<Page>,
+  items: (page: Page) => readonly Item[],
+): Promise<Item[]> {
+  const all: Item[] = [];
+  let pageToken = '';
+  do {
+    const page = await read(pageToken);
+    all.push(...items(page));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '');
+  return all;
+}
+
+/** A message inside a response, which every correct peer sends. */
+export function present<T>(message: T | undefined, what: string): T {
+  if (message === undefined) throw new Error(`the answer holds no ${what}`);
+  return message;
+}

@@ -1,0 +1,32 @@
+/** `weft`, the command line: a client of the controllers and of this host's agent, like any other. */
+import { constants, homedir } from 'node:os';
+import { runCommand } from './run-command.js';
+import { Interruption, type Output } from './surroundings.js';
+
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs one command line, `argv` without node and script. Resolves with the exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const interrupt = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    interrupt.abort(new Interruption(signal, 128 + constants.signals[signal]));
+  };
+  for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
+  try {
+    return await runCommand(argv, {
+      stdout: outputTo(process.stdout),
+      stderr: outputTo(process.stderr),
+      env: process.env,
+      homeDir: homedir(),
+      signal: interrupt.signal,
+    });
+  } finally {
+    for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+function outputTo(stream: NodeJS.WriteStream): Output {
+  // Nobody reads on (`weft ... | head -1`): no reason to die of it.
+  stream.on('error', () => undefined);
+  return { write: (text) => stream.write(text), isTty: stream.isTTY };
+}

@@ -1,0 +1,75 @@
+/** How a command ends that did not get there: one line that says what to do, and the exit status of INTERFACE's table. */
+import { CommanderError } from 'commander';
+import { EXIT, REASONS, WeftError, type Reason } from '../../core/errors.js';
+import { Interruption } from '../surroundings.js';
+
+/** Exit status of what is no refusal at all: a mistake in Weft. */
+const EXIT_FAILED = EXIT.INTERNAL;
+export const EXIT_USAGE = EXIT.INVALID_ARGUMENT;
+
+/** What only the CLI can add: which option to turn. */
+const HINTS: Partial<Record<Reason, string>> = {
+  CONTROLLER_UNAVAILABLE: 'start it, or name another with --controller or WEFT_CONTROLLER',
+  AGENT_UNAVAILABLE: 'start weft-agent on this host, or name its socket with --agent or WEFT_AGENT',
+  TIMED_OUT: 'allow more with --timeout SECONDS',
+  NOT_CONVERGED: 'see weft status, or allow more with --timeout SECONDS',
+};
+
+/** The exit status that tells scripts what went wrong. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof WeftError) return EXIT[error.status];
+  // Help and version are asked for and end with 0; commander's own codes for everything else are bad usage.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof Interruption) return error.exitCode;
+  return EXIT_FAILED;
+}
+
+export interface ErrorContext {
+  readonly requestId: string | undefined;
+  readonly verbose: boolean;
+  /** The command line that prints the help of what was tried: `weft network create --help`. */
+  readonly helpCommand: string;
+}
+
+/** Every line of an error on stderr, the newline included; empty where all has been said. */
+export function renderError(error: unknown, context: ErrorContext): string {
+  if (error instanceof Interruption) return '';
+  if (error instanceof CommanderError) {
+    if (error.code === 'commander.help' || error.exitCode === 0) return '';
+    return `weft: ${oneLine(usageText(error.message))}; see ${context.helpCommand}\n`;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const reason = error instanceof WeftError ? error.reason : 'INTERNAL';
+  const hint = HINTS[reason];
+  const told = context.verbose || REASONS[reason] === 'INTERNAL' ? context.requestId : undefined;
+  const line = [
+    `weft: ${oneLine(withoutWrapping(message))}`,
+    hint === undefined ? '' : `; ${hint}`,
+    told === undefined ? '' : ` (${reason}, request ${told})`,
+  ];
+  return `${line.join('')}\n${context.verbose ? details(error) : ''}`;
+}
+
+function details(error: unknown): string {
+  if (!(error instanceof WeftError)) return error instanceof Error ? `${error.stack ?? ''}\n` : '';
+  const facts = Object.entries(error.metadata).map(([name, value]) => `  ${name}: ${value}\n`);
+  const fields = error.violations.map(({ field, description }) => `  ${field}: ${description}\n`);
+  return [...fields, ...facts].join('');
+}
+
+/** Commander's "error: unknown option '--x'\n(Did you mean --y?)" as a part of a line. */
+function usageText(message: string): string {
+  return message.replace(/^error: /, '').replace(/\n?\(Did you mean/, ' (did you mean');
+}
+
+function oneLine(text: string): string {
+  return text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
+}
+
+/** grpc-js wraps why it could not connect: "No connection established. Last error: Error: WHY. Resolution note: ". */
+function withoutWrapping(message: string): string {
+  return message.replace(/No connection established\. Last error: (?:Error: )?(.*?)\. ?Resolution note:.*$/s, '$1');
+}

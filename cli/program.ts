@@ -1,0 +1,119 @@
+/** The tree of commands. Each noun is a file in commands/, loaded when it is called: starting stays quick. */
+import { Command, type Argument } from 'commander';
+import { EXIT } from '../core/errors.js';
+import { VERSION } from '../core/version.js';
+import { addGlobals, ENVIRONMENT } from './globals.js';
+import { makeAct, type ActWatcher, type Define } from './invocation.js';
+import type { Surroundings } from './surroundings.js';
+
+interface Noun {
+  readonly name: string;
+  readonly description: string;
+  readonly load: () => Promise<{ readonly define: Define }>;
+  /** Not shown in help: machinery. */
+  readonly hidden?: boolean;
+}
+
+const NOUNS: readonly Noun[] = [
+  { name: 'network', description: 'networks that span all hosts', load: () => import('./commands/network.js') },
+  { name: 'sandbox', description: "this host's sandboxes", load: () => import('./commands/sandbox.js') },
+  { name: 'exec', description: 'run a program in a sandbox of this host', load: () => import('./commands/exec.js') },
+  {
+    name: 'run',
+    description: 'run a program in a sandbox that lives as long as it does',
+    load: () => import('./commands/run.js'),
+  },
+  {
+    name: 'endpoint',
+    description: 'who is on which network, with which addresses',
+    load: () => import('./commands/endpoint.js'),
+  },
+  { name: 'host', description: 'the hosts of the cluster', load: () => import('./commands/host.js') },
+  { name: 'status', description: 'the cluster at a glance', load: () => import('./commands/status.js') },
+  {
+    name: 'completion',
+    description: 'print a script that completes commands and names in your shell',
+    load: () => import('./commands/completion.js'),
+  },
+  {
+    name: 'complete',
+    description: 'answer what a completion script asks',
+    load: () => import('./commands/complete.js'),
+    hidden: true,
+  },
+];
+
+/** The exit statuses, for help and docs/cli.md. */
+const EXIT_MEANINGS: Readonly<Record<number, string>> = {
+  0: 'done',
+  [EXIT.INTERNAL]: 'failed',
+  [EXIT.INVALID_ARGUMENT]: 'bad usage or argument',
+  [EXIT.NOT_FOUND]: 'not found',
+  [EXIT.ALREADY_EXISTS]: 'exists already, in use, or a precondition is missing',
+  [EXIT.UNAVAILABLE]: 'unavailable, or out of time',
+  [EXIT.PERMISSION_DENIED]: 'not allowed',
+  [EXIT.RESOURCE_EXHAUSTED]: 'exhausted',
+};
+
+/** The tree with nouns that are not filled in yet. Commander's errors are thrown, its help goes to `surroundings`. */
+export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>): Command {
+  const program = new Command('weft')
+    .description('Multi-host overlay networks for containers and network namespaces')
+    .version(VERSION, '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // Whoever runs the program tells its errors, in one form with all others.
+      outputError: () => undefined,
+      getOutHasColors: () => stdout.isTty,
+      getErrHasColors: () => stderr.isTty,
+    })
+    .configureHelp({
+      subcommandTerm: (command) =>
+        [command.name(), ...command.registeredArguments.map((argument) => humanReadable(argument))].join(' '),
+    })
+    .addHelpText('after', renderHelpEnd());
+  addGlobals(program);
+  for (const { name, description, hidden = false } of NOUNS) {
+    program.command(name, { hidden }).description(description);
+  }
+  return program;
+}
+
+/** `<network...>`, as usage lines have it. */
+function humanReadable(argument: Argument): string {
+  const name = argument.name() + (argument.variadic ? '...' : '');
+  return argument.required ? `<${name}>` : `[${name}]`;
+}
+
+function renderHelpEnd(): string {
+  const width = Math.max(...ENVIRONMENT.map(([variable]) => variable.length));
+  return [
+    '',
+    'Environment:',
+    ...ENVIRONMENT.map(([variable, description]) => `  ${variable.padEnd(width)}  ${description}`),
+    '',
+    'Exit status:',
+    ...Object.entries(EXIT_MEANINGS).map(([code, meaning]) => `  ${code}  ${meaning}`),
+    '  exec and run end with the status of the program they ran.',
+  ].join('\n');
+}
+
+/** Fills in one noun, or with no name all of them. An unknown name fills in nothing. */
+export async function fillIn(
+  program: Command,
+  name: string | undefined,
+  { surroundings, watcher }: { readonly surroundings: Surroundings; readonly watcher: ActWatcher },
+): Promise<void> {
+  for (const noun of NOUNS) {
+    if (name !== undefined && noun.name !== name) continue;
+    const command = program.commands.find((candidate) => candidate.name() === noun.name);
+    if (command === undefined) throw new Error(`the tree has no ${noun.name}`);
+    (await noun.load()).define(command, makeAct(surroundings, watcher));
+    for (const each of [command, ...command.commands]) addGlobals(each.helpCommand(false));
+  }
+}

@@ -1,0 +1,42 @@
+/** Commands that take several names: all are tried, every error is printed, and the worst is the exit status. */
+import type { Invocation } from './invocation.js';
+import { exitCodeOf, renderError } from './output/errors.js';
+import { interruptionOf } from './surroundings.js';
+
+/** Runs `body` on each name in turn. Answers what each brought, and the exit status. */
+export async function eachOf<T>(
+  invocation: Invocation,
+  names: readonly string[],
+  body: (name: string) => Promise<T>,
+): Promise<{ readonly done: readonly T[]; readonly exitCode: number }> {
+  const { surroundings, requestId, globals } = invocation;
+  const done: T[] = [];
+  let exitCode = 0;
+  for (const name of names) {
+    try {
+      done.push(await body(name));
+    } catch (error) {
+      const interruption = interruptionOf(surroundings.signal);
+      if (interruption !== undefined) throw interruption;
+      surroundings.stderr.write(
+        renderError(error, { requestId, verbose: globals.verbose, helpCommand: 'weft --help' }),
+      );
+      exitCode = Math.max(exitCode, exitCodeOf(error));
+    }
+  }
+  return { done, exitCode };
+}
+
+/** Prints what `inspect` found: one object as it is, several as `{ [plural]: [...] }`. */
+export async function inspectEach(
+  invocation: Invocation,
+  plural: string,
+  names: readonly string[],
+  read: (name: string) => Promise<unknown>,
+): Promise<number> {
+  const { done, exitCode } = await eachOf(invocation, names, read);
+  const pretty = !invocation.globals.json;
+  if (names.length > 1) invocation.printJson({ [plural]: done }, { pretty });
+  else if (done.length === 1) invocation.printJson(done[0], { pretty });
+  return exitCode;
+}

@@ -1,0 +1,179 @@
+/**
+ * What this host should run: the cluster's view, this host's sandboxes and its facts, made into networks and sandboxes.
+ * Pure; drivers turn the outcome into kernel objects.
+ */
+import { contains, FAMILIES, familyOf, prefixLengthOf, type Family, type IpAddress } from '../../core/address.js';
+import type { HostView, NetworkView } from '../../core/fold.js';
+import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
+import type { Endpoint, Network, Problem } from '../../core/model.js';
+import type { Mac } from '../../core/mac.js';
+
+/** What is true of this host whatever networks it has. */
+export interface HostFacts {
+  readonly hostId: HostId;
+  readonly name: string;
+  /** From the store: 1 to 65535. */
+  readonly number: number;
+  readonly vtep: IpAddress;
+  /** Bytes, of the link that carries the tunnels. */
+  readonly underlayMtu: number;
+}
+
+/** A sandbox as it is recorded here, as far as the state needs it. */
+export interface LocalSandbox {
+  readonly name: string;
+  /** In order of attachment; the interface's name stays with the endpoint. */
+  readonly attachments: readonly { readonly endpointId: EndpointId; readonly ifname: string }[];
+}
+
+/** An address as it is put on an interface. */
+export interface InterfaceAddress {
+  readonly ip: IpAddress;
+  readonly prefixLength: number;
+}
+
+/** An endpoint in a sandbox of this host. */
+export interface LocalEndpoint {
+  readonly endpoint: Endpoint;
+  readonly ifname: string;
+  readonly addresses: readonly InterfaceAddress[];
+  /** Gateways of its sandbox's default routes, for the families that this endpoint provides. */
+  readonly defaultGateways: readonly IpAddress[];
+}
+
+/** An endpoint of another host. */
+export interface RemoteEndpoint {
+  readonly endpointId: EndpointId;
+  readonly addresses: readonly IpAddress[];
+  readonly mac: Mac;
+  readonly vtep: IpAddress;
+}
+
+/** A network that has a sandbox here. */
+export interface DesiredNetwork {
+  readonly network: Network;
+  /** What it was made from; the same object as long as nothing in the network changed. */
+  readonly source: NetworkView;
+  readonly mtu: number;
+  readonly locals: readonly LocalEndpoint[];
+  readonly remotes: readonly RemoteEndpoint[];
+}
+
+/** A sandbox, and what its files say. */
+export interface DesiredSandbox {
+  readonly name: string;
+  /** Gateways of its networks, in order of attachment: they answer its DNS queries. */
+  readonly nameservers: readonly IpAddress[];
+  /** Its own addresses, in order of attachment. */
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface DesiredState {
+  readonly networks: ReadonlyMap<NetworkId, DesiredNetwork>;
+  readonly sandboxes: ReadonlyMap<string, DesiredSandbox>;
+  /** What was asked for and cannot be. */
+  readonly problems: readonly Problem[];
+}
+
+/** Bytes VXLAN adds to a frame, by the underlay's family: outer IP and UDP headers, VXLAN's own, the inner Ethernet header. */
+const VXLAN_OVERHEAD: Readonly<Record<Family, number>> = { 4: 50, 6: 70 };
+
+/** The largest MTU a network can have on this host. */
+export function largestMtu({ vtep, underlayMtu }: Pick<HostFacts, 'vtep' | 'underlayMtu'>): number {
+  return underlayMtu - VXLAN_OVERHEAD[familyOf(vtep)];
+}
+
+/** Pure: what the host should run. Networks and endpoints that no sandbox here needs are left out. */
+export function desiredState(view: HostView, local: readonly LocalSandbox[], facts: HostFacts): DesiredState {
+  const problems: Problem[] = [];
+  const joins = local.map((sandbox) => ({ sandbox, joined: joinsOf(sandbox, view, facts.hostId) }));
+  const locals = new Map<NetworkId, LocalEndpoint[]>();
+  for (const { joined } of joins) {
+    const routed = new Set<Family>();
+    for (const { endpoint, ifname, network } of joined) {
+      const gateways = network.internal ? [] : gatewaysFor(endpoint, network, routed);
+      for (const gateway of gateways) routed.add(familyOf(gateway));
+      const addresses = endpoint.addresses.map((ip) => ({ ip, prefixLength: prefixLengthIn(network, ip) }));
+      const ends = locals.get(network.id) ?? [];
+      ends.push({ endpoint, ifname, addresses, defaultGateways: gateways });
+      locals.set(network.id, ends);
+    }
+  }
+  const networks = new Map<NetworkId, DesiredNetwork>();
+  for (const [id, ends] of locals) {
+    const known = view.get(id);
+    if (known === undefined) continue;
+    networks.set(id, {
+      network: known.network,
+      source: known,
+      mtu: mtuOf(known.network, facts, problems),
+      locals: ends,
+      remotes: remotesOf(known, facts.hostId),
+    });
+  }
+  const sandboxes = new Map(joins.map(({ sandbox, joined }) => [sandbox.name, filesOf(sandbox.name, joined)]));
+  return { networks, sandboxes, problems };
+}
+
+interface Join {
+  readonly endpoint: Endpoint;
+  readonly ifname: string;
+  readonly network: Network;
+}
+
+/** The endpoints that are to be in the sandbox, in order of attachment. */
+function joinsOf({ name, attachments }: LocalSandbox, view: HostView, hostId: HostId): Join[] {
+  return attachments.flatMap(({ endpointId, ifname }) => {
+    for (const { network, endpoints } of view.values()) {
+      const endpoint = endpoints.get(endpointId);
+      if (endpoint === undefined) continue;
+      const isHere = endpoint.hostId === hostId && endpoint.sandbox === name && endpoint.state !== 'removing';
+      return isHere ? [{ endpoint, ifname, network }] : [];
+    }
+    return [];
+  });
+}
+
+/** Gateways of the families that have an address here and no default route yet. */
+function gatewaysFor(endpoint: Endpoint, network: Network, routed: ReadonlySet<Family>): IpAddress[] {
+  return FAMILIES.filter((family) => !routed.has(family)).flatMap((family) => {
+    const own = endpoint.addresses.find((ip) => familyOf(ip) === family);
+    return own === undefined ? [] : (network.subnets.find(({ cidr }) => contains(cidr, own))?.gateway ?? []);
+  });
+}
+
+function prefixLengthIn(network: Network, ip: IpAddress): number {
+  const subnet = network.subnets.find(({ cidr }) => contains(cidr, ip));
+  // The controller never chooses an address outside; were it so, the address alone would be on the link.
+  return subnet === undefined ? (familyOf(ip) === 4 ? 32 : 128) : prefixLengthOf(subnet.cidr);
+}
+
+function remotesOf({ endpoints, peers }: NetworkView, hostId: HostId): RemoteEndpoint[] {
+  const remotes: RemoteEndpoint[] = [];
+  for (const { id, hostId: at, state, addresses, mac } of endpoints.values()) {
+    const peer = at === hostId || state === 'removing' ? undefined : peers.get(at);
+    if (peer !== undefined) remotes.push({ endpointId: id, addresses, mac, vtep: peer.vtep });
+  }
+  return remotes;
+}
+
+function mtuOf(network: Network, facts: HostFacts, problems: Problem[]): number {
+  const largest = largestMtu(facts);
+  if (network.mtu === undefined || network.mtu <= largest) return network.mtu ?? largest;
+  problems.push({
+    object: `${facts.name} network ${network.name}, mtu`,
+    message: `${String(network.mtu)} bytes do not fit the underlay's ${String(facts.underlayMtu)}; ${String(largest)} are used here`,
+  });
+  return largest;
+}
+
+function filesOf(name: string, joined: readonly Join[]): DesiredSandbox {
+  const gateways = joined.flatMap(({ network }) => network.subnets.map(({ gateway }) => gateway));
+  const addresses = joined.flatMap(({ endpoint }) => endpoint.addresses);
+  const reachable = new Set(addresses.map(familyOf));
+  return {
+    name,
+    nameservers: [...new Set(gateways.filter((gateway) => reachable.has(familyOf(gateway))))],
+    addresses,
+  };
+}

@@ -1,0 +1,37 @@
+/** What this host knows, and what its kernel was brought to: the two values everything here waits for. */
+import type { HostView } from '../../core/fold.js';
+import type { EndpointId } from '../../core/ids.js';
+import type { Problem } from '../../core/model.js';
+
+/** The cluster's state as far as this host is told. */
+export interface Known {
+  readonly view: HostView;
+  readonly revision: bigint;
+  /** The stream that told it. */
+  readonly session: string;
+}
+
+/** What the last pass over the kernel came to. */
+export interface Settled {
+  /** What the cluster had said when the pass began; undefined before the first InSync. */
+  readonly known: Known | undefined;
+  /** Endpoints that can send and receive. */
+  readonly attached: ReadonlySet<EndpointId>;
+  /** Endpoints that should be attached and are not, with the reason. */
+  readonly failed: ReadonlyMap<EndpointId, string>;
+  /** Removing ones of this host of which the kernel holds nothing any more. */
+  readonly removed: readonly EndpointId[];
+  /** Sandboxes whose namespace is there. */
+  readonly sandboxes: ReadonlySet<string>;
+  readonly problems: readonly Problem[];
+}
+
+/** Before the first pass. */
+export const NOTHING_SETTLED: Settled = {
+  known: undefined,
+  attached: new Set(),
+  failed: new Map(),
+  removed: [],
+  sandboxes: new Set(),
+  problems: [],
+};

@@ -31,6 +31,9 @@ const DEFAULT_AGENT_SOCKET = '/run/weft/agent.sock';
 const DEFAULT_TIMEOUT_SECONDS = 30;
 const MAX_TIMEOUT_SECONDS = 86_400;
 
+/** The help group of the global options. */
+export const GLOBAL_GROUP = 'Options of every command:';
+
 /** The environment that is read, and what it stands in for: help and docs/cli.md print it. */
 export const ENVIRONMENT: readonly (readonly [variable: string, description: string])[] = [
   ['WEFT_CONTROLLER', `controllers, as --controller (default ${DEFAULT_CONTROLLERS})`],
@@ -49,7 +52,8 @@ export function addGlobals(command: Command): void {
     new Option('--timeout <seconds>', `give up after this long (default ${String(DEFAULT_TIMEOUT_SECONDS)})`),
     new Option('--verbose', 'say the request id, and more about errors'),
   ];
-  for (const option of options) command.addOption(option.helpGroup('Options of every command:'));
+  for (const option of options) command.addOption(option.helpGroup(GLOBAL_GROUP));
+  command.addHelpOption(new Option('-h, --help', 'print help').helpGroup(GLOBAL_GROUP));
 }
 
 /** What was typed for a command: the nearest to the command counts, where an option stands twice. */

@@ -1,6 +1,7 @@
 /** `weft`, the command line: a client of the controllers and of this host's agent, like any other. */
 import { constants, homedir } from 'node:os';
 import { runCommand } from './run-command.js';
+import { runProgram } from './run-program.js';
 import { Interruption, type Output } from './surroundings.js';
 
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -19,6 +20,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       env: process.env,
       homeDir: homedir(),
       signal: interrupt.signal,
+      runProgram,
     });
   } finally {
     for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);

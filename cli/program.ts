@@ -44,7 +44,7 @@ const NOUNS: readonly Noun[] = [
 ];
 
 /** The exit statuses, for help and docs/cli.md. */
-const EXIT_MEANINGS: Readonly<Record<number, string>> = {
+export const EXIT_MEANINGS: Readonly<Record<number, string>> = {
   0: 'done',
   [EXIT.INTERNAL]: 'failed',
   [EXIT.INVALID_ARGUMENT]: 'bad usage or argument',
@@ -55,12 +55,17 @@ const EXIT_MEANINGS: Readonly<Record<number, string>> = {
   [EXIT.RESOURCE_EXHAUSTED]: 'exhausted',
 };
 
-/** The tree with nouns that are not filled in yet. Commander's errors are thrown, its help goes to `surroundings`. */
-export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>): Command {
+/**
+ * The tree with nouns that are not filled in yet, the hidden ones only with `machinery`. Commander's errors are thrown,
+ * its help goes to `surroundings`.
+ */
+export function makeProgram(
+  { stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>,
+  { machinery }: { readonly machinery: boolean },
+): Command {
   const program = new Command('weft')
     .description('Multi-host overlay networks for containers and network namespaces')
     .version(VERSION, '--version', 'print the version')
-    .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .enablePositionalOptions()
     .exitOverride()
@@ -79,6 +84,7 @@ export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 's
     .addHelpText('after', renderHelpEnd());
   addGlobals(program);
   for (const { name, description, hidden = false } of NOUNS) {
+    if (hidden && !machinery) continue;
     program.command(name, { hidden }).description(description);
   }
   return program;
@@ -112,7 +118,7 @@ export async function fillIn(
   for (const noun of NOUNS) {
     if (name !== undefined && noun.name !== name) continue;
     const command = program.commands.find((candidate) => candidate.name() === noun.name);
-    if (command === undefined) throw new Error(`the tree has no ${noun.name}`);
+    if (command === undefined) continue;
     (await noun.load()).define(command, makeAct(surroundings, watcher));
     for (const each of [command, ...command.commands]) addGlobals(each.helpCommand(false));
   }

@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import type { Invocation } from './invocation.js';
 import { exitCodeOf, renderError } from './output/errors.js';
 import { fillIn, makeProgram } from './program.js';
-import { interruptionOf, type Surroundings } from './surroundings.js';
+import { meaningOf, type Surroundings } from './surroundings.js';
 
 /** Runs one command line, `argv` without the program's name. Never rejects. */
 export async function runCommand(argv: readonly string[], surroundings: Surroundings): Promise<number> {
-  const program = makeProgram(surroundings);
+  const program = makeProgram(surroundings, { machinery: true });
   let invocation: Invocation | undefined;
   let exitCode = 0;
   const watcher = {
@@ -24,8 +24,7 @@ export async function runCommand(argv: readonly string[], surroundings: Surround
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (thrown) {
-    // What an interruption broke off failed in consequence, whatever it says.
-    const error = interruptionOf(surroundings.signal) ?? thrown;
+    const error = meaningOf(thrown, surroundings.signal);
     surroundings.stderr.write(
       renderError(error, {
         requestId: invocation?.requestId,

@@ -1,7 +1,7 @@
 /** Commands that take several names: all are tried, every error is printed, and the worst is the exit status. */
 import type { Invocation } from './invocation.js';
 import { exitCodeOf, renderError } from './output/errors.js';
-import { interruptionOf } from './surroundings.js';
+import { Interruption, meaningOf } from './surroundings.js';
 
 /** Runs `body` on each name in turn. Answers what each brought, and the exit status. */
 export async function eachOf<T>(
@@ -15,9 +15,9 @@ export async function eachOf<T>(
   for (const name of names) {
     try {
       done.push(await body(name));
-    } catch (error) {
-      const interruption = interruptionOf(surroundings.signal);
-      if (interruption !== undefined) throw interruption;
+    } catch (thrown) {
+      const error = meaningOf(thrown, surroundings.signal);
+      if (error instanceof Interruption) throw error;
       surroundings.stderr.write(
         renderError(error, { requestId, verbose: globals.verbose, helpCommand: 'weft --help' }),
       );

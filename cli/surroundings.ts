@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly homeDir: string;
   /** Aborts when the person or the system asks the process to end; its reason is an `Interruption`. */
   readonly signal: AbortSignal;
+  /** Runs a program with this process's terminal; resolves with its exit status, 128 + n where signal n ended it. */
+  readonly runProgram: (argv: readonly [string, ...string[]]) => Promise<number>;
 }
 
 /** A signal asked for the end. `exitCode` is what a shell reports of a process that died of it: 128 + its number. */
@@ -32,4 +34,14 @@ export class Interruption extends Error {
 /** The interruption that aborted `signal`, where one did. */
 export function interruptionOf(signal: AbortSignal): Interruption | undefined {
   return signal.aborted && signal.reason instanceof Interruption ? signal.reason : undefined;
+}
+
+/** gRPC's status of a call that its caller broke off. */
+const CANCELLED = 1;
+
+/** What an error means to the person: a call that failed because of an interruption is the interruption, all else is itself. */
+export function meaningOf(error: unknown, signal: AbortSignal): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const brokenOff = cause instanceof Error && 'code' in cause && cause.code === CANCELLED;
+  return brokenOff ? (interruptionOf(signal) ?? error) : error;
 }

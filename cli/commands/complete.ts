@@ -6,6 +6,8 @@ import { fillIn, makeProgram } from '../program.js';
 /** A shell waits for this: names that take longer are not offered. */
 const NAMES_TIMEOUT_MS = 1000;
 
+const TAB_SCRIPT = 'completion-script';
+
 /** What can stand in an argument or an option of this name. */
 const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
 
@@ -18,11 +20,12 @@ export const define: Define = (command, act) => {
 async function complete(invocation: Invocation, words: string[]): Promise<undefined> {
   const silent = { write: () => undefined, isTty: false };
   const surroundings = { ...invocation.surroundings, stdout: silent, stderr: silent };
-  const program = makeProgram(surroundings);
+  const program = makeProgram(surroundings, { machinery: false });
   const watcher = { started: () => undefined, ended: () => undefined };
   await fillIn(program, undefined, { surroundings, watcher });
-  // A name of its own, because the tree has these two commands already.
-  const root = tab(program, { completionCommandName: 'completion-script' });
+  // tab adds a command for its script; ours has the better name, and is offered.
+  const root = tab(program, { completionCommandName: TAB_SCRIPT });
+  root.commands.delete(TAB_SCRIPT);
   const [noun = '', verb = ''] = words.filter((word) => !word.startsWith('-'));
   const called = root.commands.get(`${noun} ${verb}`) ?? root.commands.get(noun);
   for (const kind of KINDS) {

@@ -20,7 +20,7 @@ async function exec(invocation: Invocation, name: string, words: readonly string
   refuseJson(invocation);
   const argv = parseCommandLine(words);
   const { connectAgent, present } = await import('../connect.js');
-  const { enter } = await import('../enter.js');
+  const { agentLauncher, enterArgv } = await import('../enter.js');
   const readSandbox = async () => {
     using agent = connectAgent(invocation);
     const { sandbox } = await agent.ask(agent.sandboxes.get.bind(agent.sandboxes), { name });
@@ -29,5 +29,5 @@ async function exec(invocation: Invocation, name: string, words: readonly string
   const sandbox = await readSandbox();
   const interruption = interruptionOf(invocation.surroundings.signal);
   if (interruption !== undefined) throw interruption;
-  return enter(sandbox, argv);
+  return invocation.surroundings.runProgram(enterArgv(agentLauncher(), sandbox, argv));
 }

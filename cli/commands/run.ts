@@ -39,16 +39,16 @@ async function run(invocation: Invocation, words: readonly string[], options: Ru
   const name = options.name === undefined ? readableName() : parseName('--name', options.name);
   const request = { name, attachments: parseAttachments(options), wait: options.wait ?? false };
   const { connectAgent } = await import('../connect.js');
-  const { enter } = await import('../enter.js');
+  const { agentLauncher, enterArgv } = await import('../enter.js');
   using agent = connectAgent(invocation);
   const sandbox = await create(agent, request, options.name === undefined);
   try {
     const interruption = interruptionOf(invocation.surroundings.signal);
     if (interruption !== undefined) throw interruption;
-    return await enter(sandbox, argv);
+    return await invocation.surroundings.runProgram(enterArgv(agentLauncher(), sandbox, argv));
   } finally {
     if (options.keep === true) invocation.note(`the sandbox is kept: ${name}`);
-    else await remove(agent, name, invocation.globals.timeoutMs);
+    else await removeOrTell(agent, name, invocation.globals.timeoutMs);
   }
 }
 
@@ -75,6 +75,17 @@ async function create(
 }
 
 const REMOVAL_AFTER_FAILURE_MS = 5000;
+
+/** A sandbox that stays behind must not stay unmentioned. */
+async function removeOrTell(agent: Agent, name: string, timeoutMs: number): Promise<void> {
+  try {
+    await remove(agent, name, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof WeftError)) throw error;
+    const message = `the sandbox is left behind: ${error.message}; remove it with weft sandbox rm ${name}`;
+    throw new WeftError({ reason: error.reason, message }, { cause: error });
+  }
+}
 
 /** Also after an interruption, so with a signal and a time limit of its own. One that is gone already is fine. */
 async function remove({ sandboxes, ask }: Agent, name: string, timeoutMs: number): Promise<void> {

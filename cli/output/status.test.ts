@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { GetStatusResponse } from '../../proto/gen/weft/v1/cluster.js';
+import { HostState } from '../../proto/gen/weft/v1/host.js';
+import { describeLaggards } from '../wait.js';
+import { makePaint } from './states.js';
+import { renderBytes, renderStatus } from './status.js';
+
+const status = GetStatusResponse.fromPartial({
+  clusterId: '6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d',
+  epoch: '0b1c2d3e-0f0b-4a58-9d5c-0f6a1f1c2b3d',
+  revision: 45n,
+  version: '0.1.0',
+  etcd: { embedded: true, endpoints: ['https://127.0.0.1:2379'], version: '3.4.23', databaseSize: 20_480n },
+  networks: 2,
+  endpoints: 6,
+  hosts: [
+    {
+      name: 'h3',
+      vtep: '192.0.2.3',
+      number: 3,
+      version: '0.1.0',
+      state: HostState.HOST_STATE_READY,
+      ackedRevision: 41n,
+      problems: [{ object: 'network web, link vxlan0', message: 'Operation not permitted' }],
+    },
+    {
+      name: 'h1',
+      vtep: '192.0.2.1',
+      number: 1,
+      version: '0.1.0',
+      state: HostState.HOST_STATE_READY,
+      ackedRevision: 45n,
+    },
+    { name: 'h2', vtep: '192.0.2.2', number: 2, version: '0.1.0', state: HostState.HOST_STATE_UNREACHABLE },
+  ],
+});
+
+describe('renderStatus', () => {
+  it('is one screen, hosts in the order of their numbers', () => {
+    expect(renderStatus(status, '192.0.2.201:7070', (word) => word)).toBe(
+      `cluster       6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d
+epoch         0b1c2d3e-0f0b-4a58-9d5c-0f6a1f1c2b3d
+controllers   192.0.2.201:7070 (version 0.1.0)
+etcd          3.4.23, 20.0 KiB on disk, the controller's own
+revision      45
+networks      2
+endpoints     6
+hosts         3, 2 ready
+
+HOST   VTEP        STATE         ACKED   BEHIND   VERSION   PROBLEMS
+h1     192.0.2.1   ready         45      -        0.1.0     -
+h2     192.0.2.2   unreachable   0       45       0.1.0     -
+h3     192.0.2.3   ready         41      4        0.1.0     1
+
+problems
+  h3: network web, link vxlan0: Operation not permitted`,
+    );
+  });
+
+  it('needs no hosts and no etcd', () => {
+    const text = renderStatus(GetStatusResponse.fromPartial({ clusterId: 'c' }), 'a:1', (word) => word);
+    expect(text).toContain('etcd          unknown');
+    expect(text).not.toContain('HOST ');
+  });
+});
+
+describe('describeLaggards', () => {
+  it('names reachable hosts that have not acked', () => {
+    expect(describeLaggards(status.hosts, 45n)).toBe('h3 (acked 41 of 45)');
+  });
+});
+
+describe('makePaint', () => {
+  const terminal = { write: () => undefined, isTty: true };
+
+  it('colours on a terminal only, and not with NO_COLOR', () => {
+    expect(makePaint({ stdout: terminal, env: {} })('ready')).toBe('\u001b[32mready\u001b[39m');
+    expect(makePaint({ stdout: { ...terminal, isTty: false }, env: {} })('ready')).toBe('ready');
+    expect(makePaint({ stdout: terminal, env: { NO_COLOR: '1' } })('ready')).toBe('ready');
+  });
+});
+
+describe('renderBytes', () => {
+  it.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1024, '1.0 KiB'],
+    [25_165_824, '24.0 MiB'],
+    [3 * 1024 ** 4, '3072.0 GiB'],
+  ])('%d is %s', (bytes, text) => {
+    expect(renderBytes(bytes)).toBe(text);
+  });
+});

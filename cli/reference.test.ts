@@ -1,0 +1,51 @@
+import { format, resolveConfig } from 'prettier';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Command } from 'commander';
+import { fillIn, makeProgram } from './program.js';
+import { leavesOf, pathOf, renderReference } from './reference.js';
+import { testSurroundings } from './test-surroundings.js';
+
+const PAGE = '../docs/cli.md';
+
+describe('the tree of commands', () => {
+  let program: Command;
+
+  beforeAll(async () => {
+    const { surroundings } = testSurroundings();
+    program = makeProgram(surroundings, { machinery: false });
+    await fillIn(program, undefined, {
+      surroundings,
+      watcher: { started: () => undefined, ended: () => undefined },
+    });
+  });
+
+  it('is what docs/cli.md says', async () => {
+    const options = await resolveConfig(new URL(PAGE, import.meta.url).pathname);
+    const page = await format(renderReference(program), { ...options, parser: 'markdown' });
+    await expect(page).toMatchFileSnapshot(PAGE);
+  });
+
+  it('has every verb of the interface that is built', () => {
+    const built = [
+      ...['create', 'ls', 'inspect', 'rm', 'connect', 'disconnect'].map((verb) => `weft network ${verb}`),
+      ...['create', 'ls', 'inspect', 'rm'].map((verb) => `weft sandbox ${verb}`),
+      ...['weft exec', 'weft run', 'weft endpoint ls', 'weft endpoint inspect', 'weft host ls', 'weft host inspect'],
+      ...['weft status', 'weft completion'],
+    ];
+    expect(leavesOf(program).map((command) => pathOf(command))).toEqual(expect.arrayContaining(built));
+  });
+
+  it('describes each command in one line, each option and argument too, and gives examples', () => {
+    for (const command of leavesOf(program)) {
+      const path = pathOf(command);
+      expect(command.description(), path).toMatch(/^[^\n]{10,80}[^.\n]$/);
+      for (const { flags, description } of command.options) expect(description, `${path} ${flags}`).not.toBe('');
+      for (const argument of command.registeredArguments) {
+        expect(argument.description, `${path} ${argument.name()}`).not.toBe('');
+      }
+      let help = '';
+      command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help, path).toMatch(/\nExamples:\n {2}\$ \S/);
+    }
+  });
+});

@@ -81,7 +81,7 @@ export class EmbeddedEtcd implements AsyncDisposable {
     const port = await freePort(options.port ?? 0);
     const { tls, serverFile, caFile } = await makeCertificates(directory);
     const command = { binary, directory, port, serverFile, caFile };
-    const etcd = new EmbeddedEtcd({ command, mark: await markFor(directory), tls, log });
+    const etcd = new EmbeddedEtcd({ command, mark: await markFor(directory, process.pid), tls, log });
     try {
       await etcd.#startOnce(signal);
     } catch (error) {
@@ -177,7 +177,11 @@ async function makeCertificates(directory: string): Promise<{ tls: EtcdTls; serv
   // Key and certificate in one file, put there in one step: of two that start at once, both would read a whole pair.
   const serverFile = join(directory, 'server.pem');
   await replaceFile(serverFile, server.key + server.cert, 0o600);
-  return { tls: { ca: ca.cert, ...client, serverName: SERVER_NAME }, serverFile, caFile: join(authority, CERTIFICATE_FILE) };
+  return {
+    tls: { ca: ca.cert, ...client, serverName: SERVER_NAME },
+    serverFile,
+    caFile: join(authority, CERTIFICATE_FILE),
+  };
 }
 
 /** A port on 127.0.0.1 that nobody listens on: `wanted`, or any for 0. */

@@ -3,21 +3,17 @@
  * when it fails. etcd3's own retries and breakers are off (its breaker opens on an answer that is merely too large):
  * what may be repeated is decided here.
  */
-import { InterceptingCall, status, type CallOptions, type ClientDuplexStream, type Interceptor } from '@grpc/grpc-js';
-import { noop } from 'cockatiel';
+import { setMaxListeners } from 'node:events';
 import {
-  Etcd3,
-  EtcdPermissionDeniedError,
-  GRPCFailedPreconditionError,
-  GRPCInvalidArgumentError,
-  GRPCNotImplementedError,
-  GRPCOutOfRangeError,
-  GRPCResourceExhastedError,
-  GRPCUnauthenticatedError,
-  type IWatchRequest,
-  type IWatchResponse,
-  type KVClient,
-} from 'etcd3';
+  InterceptingCall,
+  status,
+  type CallOptions,
+  type ClientDuplexStream,
+  type Interceptor,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
+import { Etcd3, type IWatchRequest, type IWatchResponse, type KVClient } from 'etcd3';
 import { backoffMs, pause } from '../../core/lifetime.js';
 import { StoreRefused, StoreUnavailable } from './store.js';
 
@@ -45,16 +41,16 @@ export interface EtcdOptions {
   readonly keepaliveMs?: number;
 }
 
-/** etcd's answers that say no. After every other error the outcome is unknown. */
-const REFUSALS = [
-  EtcdPermissionDeniedError,
-  GRPCFailedPreconditionError,
-  GRPCInvalidArgumentError,
-  GRPCNotImplementedError,
-  GRPCOutOfRangeError,
-  GRPCResourceExhastedError,
-  GRPCUnauthenticatedError,
-];
+/** etcd's answers that say no, and that nothing was done. After every other failure the outcome is unknown. */
+const REFUSALS: ReadonlySet<status> = new Set([
+  status.FAILED_PRECONDITION,
+  status.INVALID_ARGUMENT,
+  status.OUT_OF_RANGE,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.UNAUTHENTICATED,
+  status.UNIMPLEMENTED,
+]);
 
 /** One endpoint. Watches have a connection of their own: history that is being caught up with must not delay calls. */
 interface Endpoint {
@@ -114,25 +110,31 @@ export class EtcdConnection implements Disposable {
     }
   }
 
-  /** A new, empty watch stream. Whoever opened it ends and cancels it, and says `watchFailed` if it broke. */
-  async openWatch(): Promise<{ readonly stream: WatchStream; readonly failed: () => void }> {
+  /**
+   * A new, empty watch stream, which ends when it breaks: `failure` then says why, and is undefined when etcd ended it
+   * in good order. Whoever opened it ends and cancels it.
+   */
+  async openWatch(): Promise<{ readonly stream: WatchStream; readonly failure: () => Error | undefined }> {
     this.#assertOpen();
     const endpoint = this.#current;
+    let failure: Error | undefined;
+    const note = (outcome: StatusObject): StatusObject => {
+      if (outcome.code === status.OK) return outcome;
+      failure = storeError(outcome, undefined);
+      if (failure instanceof StoreUnavailable) this.#leave(endpoint);
+      // Told as a plain end: from an error etcd3 would conclude that it should close the channel, under other watches.
+      return { ...outcome, code: status.OK };
+    };
     // etcd3 types only part of the stream that grpc-js makes; back-pressure needs the rest.
     const stream = (await this.#at(endpoint).watches.watchClient.watch({
-      interceptors: [withLeader],
+      interceptors: [observing(note), withLeader],
     })) as unknown as WatchStream;
     const cancel = () => {
       stream.cancel();
     };
     this.#active.add(cancel);
     stream.once('close', () => this.#active.delete(cancel));
-    return {
-      stream,
-      failed: () => {
-        this.#leave(endpoint);
-      },
-    };
+    return { stream, failure: () => failure };
   }
 
   [Symbol.dispose](): void {
@@ -148,10 +150,14 @@ export class EtcdConnection implements Disposable {
   async #try<T>(call: EtcdCall<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     this.#assertOpen();
+    // A daemon's calls all end with its one signal: many listeners are no leak.
+    setMaxListeners(0, signal);
     const endpoint = this.#current;
+    let outcome: StatusObject | undefined;
+    const note = (told: StatusObject): StatusObject => (outcome = told);
     const options: CallOptions = {
       deadline: Date.now() + this.callTimeoutMs,
-      interceptors: [this.#cancellable(signal), withLeader],
+      interceptors: [this.#cancellable(signal), observing(note), withLeader],
     };
     try {
       const answer = await call(this.#at(endpoint).calls.kv, options);
@@ -160,7 +166,7 @@ export class EtcdConnection implements Disposable {
     } catch (error) {
       signal.throwIfAborted();
       this.#assertOpen();
-      const typed = storeError(error);
+      const typed = storeError(outcome, error);
       if (typed instanceof StoreUnavailable) this.#leave(endpoint);
       throw typed;
     }
@@ -207,13 +213,46 @@ export class EtcdConnection implements Disposable {
   }
 }
 
-/** What went wrong, in the store's own terms. */
-export function storeError(error: unknown): StoreUnavailable | StoreRefused {
-  const message = error instanceof Error ? error.message : String(error);
-  if (REFUSALS.some((refusal) => error instanceof refusal)) {
-    return new StoreRefused(`etcd refused: ${message}`, { cause: error });
+/** What went wrong, in the store's own terms. `outcome` is what gRPC says of the call, if it came to that. */
+function storeError(outcome: StatusObject | undefined, cause: unknown): StoreUnavailable | StoreRefused {
+  const reason = outcome?.details ?? (cause instanceof Error ? cause.message : String(cause));
+  return outcome !== undefined && REFUSALS.has(outcome.code)
+    ? new StoreRefused(`etcd refused: ${reason}`, { cause: outcome.code })
+    : new StoreUnavailable(`etcd did not answer: ${reason}`, { cause });
+}
+
+/** Whether etcd refused because the revision asked for is compacted (or, on a member that is behind, yet to come). */
+export function isOutOfRange(error: unknown): boolean {
+  return error instanceof StoreRefused && error.cause === status.OUT_OF_RANGE;
+}
+
+/**
+ * Passes every failure on in a type that etcd3 does not know. From one it knows, its pool would conclude that the
+ * channel should be closed, under all other calls on it; of many calls that fail together each would close the channel
+ * that the others have just been given.
+ */
+class OpaqueFailures extends NoopPolicy {
+  override async execute<T>(run: (context: IDefaultPolicyContext) => PromiseLike<T> | T): Promise<T> {
+    try {
+      return await super.execute(run);
+    } catch (error) {
+      throw new StoreUnavailable(error instanceof Error ? error.message : String(error), { cause: error });
+    }
   }
-  return new StoreUnavailable(`etcd did not answer: ${message}`, { cause: error });
+}
+
+/** Shows how a call or a stream ended, before its owner is told; the owner is told what `note` returns. */
+function observing(note: (outcome: StatusObject) => StatusObject): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start: (metadata, listener, next) => {
+        next(metadata, {
+          onReceiveStatus: (outcome, nextStatus) => {
+            nextStatus(note(outcome));
+          },
+        });
+      },
+    });
 }
 
 /**
@@ -250,6 +289,6 @@ function openClient(endpoint: string, tls: EtcdTls, keepaliveMs: number): Etcd3 
       'grpc.max_reconnect_backoff_ms': 500,
       ...(tls.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': tls.serverName }),
     },
-    faultHandling: { global: noop, host: () => noop },
+    faultHandling: { global: noop, host: () => new OpaqueFailures() },
   });
 }

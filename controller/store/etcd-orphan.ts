@@ -19,10 +19,10 @@ const Mark = z.object({
   pids: z.string(),
 });
 
-/** The mark for an etcd that this process starts for `directory`. */
-export async function markFor(directory: string): Promise<string> {
-  const owner = await identify(process.pid);
-  if (owner === undefined) throw new EmbeddedEtcdError('/proc does not show this process: is it mounted?');
+/** The mark for an etcd that the process `pid` starts for `directory`. */
+export async function markFor(directory: string, pid: number): Promise<string> {
+  const owner = await identify(pid);
+  if (owner === undefined) throw new EmbeddedEtcdError(`/proc does not show process ${String(pid)}: is it mounted?`);
   return JSON.stringify({ directory: await identityOf(directory), owner, pids: await pidNamespace() });
 }
 

@@ -1,8 +1,7 @@
 /** The Store on etcd: see store.ts for what it promises. */
 import type { IRangeResponse } from 'etcd3';
-import { GRPCOutOfRangeError } from 'etcd3';
 import { step } from '../../core/fault.js';
-import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
+import { EtcdConnection, isOutOfRange, type EtcdOptions } from './etcd-connection.js';
 import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.js';
 import {
   StoreRefused,
@@ -41,7 +40,7 @@ export class EtcdStore implements Store {
         return await this.#listOnce(prefix, signal);
       } catch (error) {
         // The pages' revision was compacted meanwhile: begin again at a newer one.
-        if (!(error instanceof StoreRefused && error.cause instanceof GRPCOutOfRangeError)) throw error;
+        if (!isOutOfRange(error)) throw error;
       }
     }
   }

@@ -10,13 +10,19 @@ import type { IEvent, IWatchResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { backoffMs, pause } from '../../core/lifetime.js';
 import { rangeOfPrefix, toKeyValue } from './etcd-codec.js';
-import { storeError, type EtcdConnection, type WatchStream } from './etcd-connection.js';
+import type { EtcdConnection, WatchStream } from './etcd-connection.js';
 import { Compacted, StoreRefused, StoreUnavailable, type StoreEvent, type WatchBatch } from './store.js';
 
 export interface WatchOptions {
   readonly prefix: string;
   readonly from: bigint;
   readonly signal: AbortSignal;
+}
+
+/** What one stream is asked for. */
+interface WatchRequest {
+  readonly prefix: string;
+  readonly next: bigint;
 }
 
 /** See Store.watch. Equivalent to `etcdctl watch --prefix --rev=<from> <prefix>`, repeated after each break. */
@@ -27,23 +33,21 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
   const over = (): boolean => signal.aborted;
   let next = from;
   for (let failures = 0; !over(); failures += 1) {
-    const opened = await connection.openWatch();
-    try {
-      for await (const response of responses(opened.stream, { prefix, next, signal, connection })) {
-        failures = 0;
-        for (const batch of batchesOf(response.events, next)) {
-          next = batch.revision + 1n;
-          step('etcd');
-          yield batch;
-          if (over()) return;
-        }
+    const { stream, failure } = await connection.openWatch();
+    for await (const response of responses(stream, { prefix, next, signal, patienceMs: connection.callTimeoutMs })) {
+      failures = 0;
+      for (const batch of batchesOf(response.events, next)) {
+        next = batch.revision + 1n;
+        step('etcd');
+        yield batch;
+        if (over()) return;
       }
-    } catch (error) {
-      if (over()) return;
-      if (!(error instanceof StoreUnavailable) || connection.closed) throw error;
-      opened.failed();
     }
-    await pause(backoffMs(failures, 20, 2_000), signal);
+    if (over()) return;
+    const reason = failure();
+    if (connection.closed) throw new StoreUnavailable('the store is closed');
+    if (reason instanceof StoreRefused) throw reason;
+    await pause(backoffMs(failures, 20, 1_000), signal);
   }
 }
 
@@ -65,33 +69,29 @@ export function batchesOf(events: readonly IEvent[], next: bigint): WatchBatch[]
 /** The answers on one stream that carry events, until it breaks. Ends the stream, however it is left. */
 async function* responses(
   stream: WatchStream,
-  options: {
-    readonly prefix: string;
-    readonly next: bigint;
-    readonly signal: AbortSignal;
-    readonly connection: EtcdConnection;
-  },
+  options: WatchRequest & { readonly signal: AbortSignal; readonly patienceMs: number },
 ): AsyncGenerator<IWatchResponse> {
-  const { signal, connection } = options;
+  const { signal } = options;
   const cancel = () => {
     stream.cancel();
   };
   signal.addEventListener('abort', cancel, { once: true });
   // A stream has no deadline, so its beginning gets one.
-  const impatience = setTimeout(cancel, connection.callTimeoutMs);
+  const impatience = setTimeout(cancel, options.patienceMs);
   try {
-    stream.write({ create_request: createRequest(options.prefix, options.next) });
+    stream.write({ create_request: createRequest(options) });
     for await (const answer of stream as AsyncIterable<IWatchResponse>) {
       clearTimeout(impatience);
-      if (answer.canceled) throw cancelled(answer);
+      if (answer.canceled) {
+        const refusal = refusalOf(answer);
+        if (refusal !== undefined) throw refusal;
+        return;
+      }
       if (answer.events.length > 0) yield answer;
     }
-  } catch (error) {
-    throw error instanceof Compacted || error instanceof StoreRefused ? error : storeError(error);
   } finally {
     clearTimeout(impatience);
     signal.removeEventListener('abort', cancel);
-    // Ended first: etcd3 takes a stream that breaks while writable for a broken endpoint.
     stream.end();
     stream.cancel();
   }
@@ -102,14 +102,13 @@ async function* responses(
  * delete that happened at it (https://github.com/etcd-io/etcd/issues/19179, not repaired in 3.4); this way it is
  * refused as compacted.
  */
-function createRequest(prefix: string, next: bigint) {
+function createRequest({ prefix, next }: WatchRequest) {
   return { ...rangeOfPrefix(prefix), start_revision: String(next > 1n ? next - 1n : next) };
 }
 
-/** Why etcd ended the watch. */
-function cancelled(answer: IWatchResponse): Error {
+/** Why etcd ended a watch for good; undefined where a new one may be granted. */
+function refusalOf(answer: IWatchResponse): Error | undefined {
   const compactRevision = BigInt(answer.compact_revision);
   if (compactRevision > 0n) return new Compacted(compactRevision);
-  if (answer.created) return new StoreRefused(`etcd refused a watch: ${answer.cancel_reason}`);
-  return new StoreUnavailable(`etcd ended a watch: ${answer.cancel_reason}`);
+  return answer.created ? new StoreRefused(`etcd refused a watch: ${answer.cancel_reason}`) : undefined;
 }

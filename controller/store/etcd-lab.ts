@@ -1,0 +1,74 @@
+/** For tests: a real etcd on loopback in a directory of its own, all of it gone at the end. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { EmbeddedEtcd } from './embedded-etcd.js';
+import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
+import { EtcdStore } from './etcd.js';
+import { never, type StoreUnderTest } from './contract-bench.js';
+
+export class EtcdLab implements AsyncDisposable {
+  private constructor(
+    readonly directory: string,
+    readonly etcd: EmbeddedEtcd,
+  ) {}
+
+  static async open(): Promise<EtcdLab> {
+    const directory = await mkdtemp(join(tmpdir(), 'weft-etcd-'));
+    try {
+      const etcd = await EmbeddedEtcd.start({ directory, log: pino({ level: 'silent' }) }, never);
+      return new EtcdLab(directory, etcd);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** How to reach this etcd; through `port` instead, where given. */
+  options(changed: Partial<EtcdOptions> & { readonly port?: number } = {}): EtcdOptions {
+    const { port, ...rest } = changed;
+    const endpoints = port === undefined ? this.etcd.endpoints : [`https://127.0.0.1:${String(port)}`];
+    return { endpoints, tls: this.etcd.tls, ...rest };
+  }
+
+  store(changed: Partial<EtcdOptions> & { readonly port?: number } = {}): EtcdStore {
+    return new EtcdStore(this.options(changed));
+  }
+
+  get port(): number {
+    return Number(new URL(this.etcd.endpoints[0] ?? '').port);
+  }
+
+  /** Equivalent to `etcdctl compact --physical <revision>`. */
+  async compact(revision: bigint): Promise<void> {
+    using connection = new EtcdConnection(this.options());
+    await connection.once((kv, call) => kv.compact({ revision: String(revision), physical: true }, call), never);
+  }
+
+  /** Kills etcd as the machine might. Its supervisor starts it again. */
+  kill(): void {
+    if (this.etcd.pid === undefined) throw new Error('there is no etcd to kill');
+    process.kill(this.etcd.pid, 'SIGKILL');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.etcd[Symbol.asyncDispose]();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** An etcd for one contract suite. */
+export async function openEtcdUnderTest(): Promise<StoreUnderTest> {
+  const lab = await EtcdLab.open();
+  const store = lab.store();
+  return {
+    store,
+    compact: (revision) => lab.compact(revision),
+    another: () => lab.store(),
+    [Symbol.asyncDispose]: async () => {
+      await store[Symbol.asyncDispose]();
+      await lab[Symbol.asyncDispose]();
+    },
+  };
+}

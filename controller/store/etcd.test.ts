@@ -1,0 +1,43 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EtcdLab, openEtcdUnderTest } from './etcd-lab.js';
+import { MemoryStore } from './memory.js';
+import { histories, play } from './random-history.js';
+import { describeStore } from './store.contract.js';
+import { describeWatch } from './watch.contract.js';
+
+describeStore('etcd', openEtcdUnderTest);
+describeWatch('etcd', openEtcdUnderTest);
+
+describe('memory and etcd', () => {
+  let lab: EtcdLab;
+  beforeAll(async () => {
+    lab = await EtcdLab.open();
+  });
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  it('say the same of any history', async () => {
+    await using etcd = lab.store();
+    let count = 0;
+    let committed = 0;
+    let failed = 0;
+    await fc.assert(
+      fc.asyncProperty(histories, async (history) => {
+        count += 1;
+        const at = `/h${String(count)}/`;
+        await using memory = new MemoryStore();
+        const said = await play(etcd, at, history);
+        expect(await play(memory, at, history)).toEqual(said);
+        for (const result of (said as { results: { committed: boolean }[] }).results) {
+          if (result.committed) committed += 1;
+          else failed += 1;
+        }
+      }),
+      { numRuns: 60 },
+    );
+    // Histories of one outcome only would prove little.
+    expect(Math.min(committed, failed)).toBeGreaterThan(50);
+  });
+});

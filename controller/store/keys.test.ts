@@ -1,0 +1,93 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { newEndpointId, newHostId, newNetworkId, type NetworkId } from '../../core/ids.js';
+import {
+  ENDPOINTS,
+  GUARDS,
+  HOSTS,
+  NETWORKS,
+  OBJECTS,
+  endpointsOf,
+  guardKey,
+  objectKey,
+  parseObjectKey,
+} from './keys.js';
+
+const network = '3b0f5b1e-8c4f-4f0a-9d1c-0a1b2c3d4e5f' as NetworkId;
+
+describe('keys', () => {
+  it('stand where the design says', () => {
+    expect([
+      objectKey.meta(),
+      objectKey.network(network),
+      endpointsOf(network),
+      guardKey.networkName('Blue'),
+      guardKey.hostName('h1'),
+      guardKey.hostNumber(7),
+      guardKey.address(network, '2001:db8::2'),
+      guardKey.mac(network, '02:00:00:00:00:01'),
+      guardKey.vtep('192.0.2.1'),
+      guardKey.vni(4096),
+      guardKey.space('default'),
+    ]).toEqual([
+      '/weft/v1/o/meta',
+      `/weft/v1/o/networks/${network}`,
+      `/weft/v1/o/endpoints/${network}/`,
+      '/weft/v1/g/names/network/blue',
+      '/weft/v1/g/names/host/h1',
+      '/weft/v1/g/numbers/host/7',
+      `/weft/v1/g/addresses/${network}/2001:db8::2`,
+      `/weft/v1/g/macs/${network}/02:00:00:00:00:01`,
+      '/weft/v1/g/vteps/192.0.2.1',
+      '/weft/v1/g/vnis/4096',
+      '/weft/v1/g/spaces/default',
+    ]);
+  });
+
+  it('of objects are read back as what they were made of', () => {
+    const [host, endpoint] = [newHostId(), newEndpointId()];
+    expect(parseObjectKey(objectKey.meta())).toEqual({ kind: 'meta' });
+    expect(parseObjectKey(objectKey.host(host))).toEqual({ kind: 'host', id: host });
+    expect(parseObjectKey(objectKey.network(network))).toEqual({ kind: 'network', id: network });
+    expect(parseObjectKey(objectKey.endpoint(network, endpoint))).toEqual({
+      kind: 'endpoint',
+      networkId: network,
+      id: endpoint,
+    });
+  });
+
+  it.each([
+    '',
+    OBJECTS,
+    HOSTS,
+    NETWORKS,
+    ENDPOINTS,
+    endpointsOf(network),
+    `${endpointsOf(network)}no-uuid`,
+    `${ENDPOINTS}${network}`,
+    `${NETWORKS}${network}/more`,
+    `${NETWORKS}${network.toUpperCase()}`,
+    `${objectKey.endpoint(network, newEndpointId())}/more`,
+    `${OBJECTS}meta/more`,
+    `${OBJECTS}services/${network}/${newEndpointId()}`,
+    `${GUARDS}networks/${network}`,
+    `/other${NETWORKS}${network}`,
+  ])('that are none of an object are no object: %s', (key) => {
+    expect(parseObjectKey(key)).toBeUndefined();
+  });
+
+  it('never reach out of their place', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        if (text === '' || text.includes('/')) {
+          expect(() => guardKey.space(text)).toThrow(RangeError);
+          expect(() => guardKey.networkName(text)).toThrow(RangeError);
+          expect(() => guardKey.address(newNetworkId(), text)).toThrow(RangeError);
+        } else {
+          expect(guardKey.space(text).split('/')).toHaveLength(6);
+        }
+      }),
+    );
+    for (const number of [-1, 1.5, Number.NaN, 2 ** 53]) expect(() => guardKey.vni(number)).toThrow(RangeError);
+  });
+});

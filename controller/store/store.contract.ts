@@ -1,0 +1,307 @@
+/** Reading and committing, as every Store does it: one suite that runs on each implementation. */
+import { describe, expect, it } from 'vitest';
+import { Bench, bytes, never, putting, textOf, transaction, type StoreUnderTest } from './contract-bench.js';
+import { StoreRefused, type Compare, type Transaction } from './store.js';
+import { FOUND_LIMIT, MAX_OPERATIONS, MAX_TRANSACTION_BYTES } from './transaction.js';
+
+export function describeStore(name: string, open: () => Promise<StoreUnderTest>): void {
+  describe(`${name} as a Store`, () => {
+    const bench = new Bench(open);
+    describe('get', () => {
+      it('gives the entry with its revisions, as of the last change', async () => {
+        const created = await bench.put(`${bench.at}a`);
+        const changed = (await bench.commit({ puts: [{ key: `${bench.at}a`, value: bytes('new') }] })).revision;
+        const { entry, revision } = await bench.store.get(`${bench.at}a`, never);
+        expect(changed).toBe(created + 1n);
+        expect(revision).toBe(changed);
+        expect(entry).toMatchObject({ key: `${bench.at}a`, createRevision: created, modRevision: changed });
+        expect(textOf(entry?.value)).toBe('new');
+      });
+
+      it('gives nothing, at a revision, for what is not there', async () => {
+        const revision = await bench.put(`${bench.at}a`);
+        expect(await bench.store.get(`${bench.at}b`, never)).toEqual({ entry: undefined, revision });
+      });
+
+      it('keeps bytes that are no text, and none at all', async () => {
+        const binary = Uint8Array.from({ length: 256 }, (_, index) => index);
+        await bench.commit({
+          puts: [
+            { key: `${bench.at}binary`, value: binary },
+            { key: `${bench.at}empty`, value: new Uint8Array() },
+          ],
+        });
+        const [kept, empty] = (await bench.store.list(bench.at, never)).entries;
+        expect(Buffer.compare(kept?.value ?? bytes(''), binary)).toBe(0);
+        expect(empty?.value).toHaveLength(0);
+      });
+    });
+
+    describe('list', () => {
+      it('gives just the keys under the prefix, in the order of their bytes', async () => {
+        const inside = ['a/', 'a/1', 'a/10', 'a/2', 'a/é', 'a/日', 'a/😀'].map((key) => bench.at + key);
+        const outside = ['a', 'a.', 'a0', 'b/1', 'A/1'].map((key) => bench.at + key);
+        const revision = await bench.put(...outside, ...[...inside].reverse());
+        const listing = await bench.store.list(`${bench.at}a/`, never);
+        expect(listing.entries.map(({ key }) => key)).toEqual(inside);
+        expect(listing.revision).toBe(revision);
+      });
+
+      it('gives an empty listing at a revision', async () => {
+        const revision = await bench.put(`${bench.at}other`);
+        expect(await bench.store.list(`${bench.at}nothing/`, never)).toEqual({ entries: [], revision });
+      });
+
+      it('gives everything for the empty prefix', async () => {
+        await bench.put(`${bench.at}a`, `\u0001${bench.at}`);
+        expect(await bench.keysUnder('')).toEqual(expect.arrayContaining([`${bench.at}a`, `\u0001${bench.at}`]));
+      });
+
+      it('is complete and ordered beyond 5 MB, and beyond any page', async () => {
+        const large = Buffer.alloc(400_000, 7);
+        const small = Array.from({ length: 2_560 }, (_, index) => `${bench.at}n${String(index).padStart(5, '0')}`);
+        for (let first = 0; first < small.length; first += MAX_OPERATIONS) {
+          await bench.put(...small.slice(first, first + MAX_OPERATIONS));
+        }
+        const big = Array.from({ length: 15 }, (_, index) => `${bench.at}z${String(index).padStart(2, '0')}`);
+        for (const key of big) await bench.commit({ puts: [{ key, value: large }] });
+        const { entries } = await bench.store.list(bench.at, never);
+        expect(entries.map(({ key }) => key)).toEqual([...small, ...big]);
+        expect(entries.reduce((sum, { value }) => sum + value.length, 0)).toBeGreaterThan(6_000_000);
+      });
+    });
+
+    describe('commit', () => {
+      it('puts and deletes at one revision', async () => {
+        await bench.put(`${bench.at}old`);
+        const result = await bench.commit({
+          puts: [{ key: `${bench.at}new`, value: bytes('1') }],
+          deletes: [`${bench.at}old`, `${bench.at}never`],
+        });
+        expect(result.committed).toBe(true);
+        const { entries, revision } = await bench.store.list(bench.at, never);
+        expect(entries.map(({ key }) => key)).toEqual([`${bench.at}new`]);
+        expect(revision).toBe(result.revision);
+      });
+
+      it('makes no revision when nothing changes', async () => {
+        const revision = await bench.put(`${bench.at}a`);
+        expect(await bench.commit({})).toEqual({ committed: true, revision });
+        expect(await bench.commit({ deletes: [`${bench.at}never`] })).toEqual({ committed: true, revision });
+        expect(await bench.commit({ compares: [{ kind: 'present', key: `${bench.at}a` }] })).toEqual({
+          committed: true,
+          revision,
+        });
+        expect((await bench.store.get(`${bench.at}a`, never)).revision).toBe(revision);
+      });
+
+      it('starts a key anew after it was deleted', async () => {
+        const first = await bench.put(`${bench.at}a`);
+        await bench.commit({ deletes: [`${bench.at}a`] });
+        const second = await bench.put(`${bench.at}a`);
+        expect((await bench.store.get(`${bench.at}a`, never)).entry).toMatchObject({
+          createRevision: second,
+          modRevision: second,
+        });
+        const stale: Compare = { kind: 'unchanged', key: `${bench.at}a`, modRevision: first };
+        expect((await bench.commit({ compares: [stale] })).committed).toBe(false);
+      });
+
+      describe('compares', () => {
+        /** Beside `a`: its neighbours in key order, which no compare of `a` or `a/` may see. */
+        const neighbours = ['a.', 'a0', 'aa', 'b'];
+        const cases: { says: string; there: string[]; compare: (revision: bigint) => Compare; holds: boolean }[] = [
+          { says: 'absent', there: [], compare: () => ({ kind: 'absent', key: `${bench.at}a` }), holds: true },
+          { says: 'absent', there: ['a'], compare: () => ({ kind: 'absent', key: `${bench.at}a` }), holds: false },
+          { says: 'absent', there: ['a/1'], compare: () => ({ kind: 'absent', key: `${bench.at}a` }), holds: true },
+          { says: 'present', there: ['a'], compare: () => ({ kind: 'present', key: `${bench.at}a` }), holds: true },
+          { says: 'present', there: ['a/1'], compare: () => ({ kind: 'present', key: `${bench.at}a` }), holds: false },
+          {
+            says: 'unchanged',
+            there: ['a'],
+            compare: (modRevision) => ({ kind: 'unchanged', key: `${bench.at}a`, modRevision }),
+            holds: true,
+          },
+          {
+            says: 'unchanged, one revision off,',
+            there: ['a'],
+            compare: (revision) => ({ kind: 'unchanged', key: `${bench.at}a`, modRevision: revision - 1n }),
+            holds: false,
+          },
+          {
+            says: 'unchanged',
+            there: [],
+            compare: (modRevision) => ({ kind: 'unchanged', key: `${bench.at}a`, modRevision }),
+            holds: false,
+          },
+          {
+            says: 'unchanged since never',
+            there: [],
+            compare: () => ({ kind: 'unchanged', key: `${bench.at}a`, modRevision: 0n }),
+            holds: true,
+          },
+          {
+            says: 'emptyPrefix',
+            there: [],
+            compare: () => ({ kind: 'emptyPrefix', prefix: `${bench.at}a/` }),
+            holds: true,
+          },
+          {
+            says: 'emptyPrefix',
+            there: ['a'],
+            compare: () => ({ kind: 'emptyPrefix', prefix: `${bench.at}a/` }),
+            holds: true,
+          },
+          {
+            says: 'emptyPrefix',
+            there: ['a/'],
+            compare: () => ({ kind: 'emptyPrefix', prefix: `${bench.at}a/` }),
+            holds: false,
+          },
+          {
+            says: 'emptyPrefix',
+            there: ['a/1', 'a/2'],
+            compare: () => ({ kind: 'emptyPrefix', prefix: `${bench.at}a/` }),
+            holds: false,
+          },
+        ];
+        it.each(cases)('$says with $there there: $holds', async ({ there, compare, holds }) => {
+          const revision = await bench.put(...[...neighbours, ...there].map((key) => bench.at + key));
+          const condition = compare(revision);
+          const result = await bench.commit({
+            compares: [condition],
+            puts: [{ key: `${bench.at}written`, value: bytes('1') }],
+            deletes: [`${bench.at}b`],
+          });
+          if (holds) {
+            expect(result).toEqual({ committed: true, revision: revision + 1n });
+            expect(await bench.keysUnder(`${bench.at}written`)).toEqual([`${bench.at}written`]);
+            expect(await bench.keysUnder(`${bench.at}b`)).toEqual([]);
+            return;
+          }
+          expect(result).toMatchObject({ committed: false, revision, failed: [condition] });
+          const found = result.committed ? [] : result.found.map(({ key }) => key);
+          // A key that should be there and is not leaves nothing to be found.
+          expect(found).toEqual(condition.kind === 'present' ? [] : there.map((key) => bench.at + key));
+          expect(await bench.keysUnder(`${bench.at}written`)).toEqual([]);
+          expect(await bench.keysUnder(`${bench.at}b`)).toEqual([`${bench.at}b`]);
+        });
+
+        it('name just those that failed, in order, and what stands there, each key once', async () => {
+          const revision = await bench.put(`${bench.at}x`, `${bench.at}y`, `${bench.at}p/1`);
+          const held: Compare[] = [
+            { kind: 'present', key: `${bench.at}x` },
+            { kind: 'absent', key: `${bench.at}z` },
+            { kind: 'emptyPrefix', prefix: `${bench.at}q/` },
+          ];
+          const failing: Compare[] = [
+            { kind: 'unchanged', key: `${bench.at}y`, modRevision: 1n },
+            { kind: 'absent', key: `${bench.at}y` },
+            { kind: 'present', key: `${bench.at}z` },
+            { kind: 'emptyPrefix', prefix: `${bench.at}p/` },
+          ];
+          const compares = failing.flatMap((compare, index) => [compare, ...held.slice(index, index + 1)]);
+          const result = await bench.commit({ compares, puts: [{ key: `${bench.at}w`, value: bytes('1') }] });
+          expect(result).toMatchObject({ committed: false, revision, failed: failing });
+          const found = result.committed ? [] : result.found;
+          expect(found.map(({ key, value, modRevision }) => [key, textOf(value), modRevision])).toEqual([
+            [`${bench.at}y`, `${bench.at}y`, revision],
+            [`${bench.at}p/1`, `${bench.at}p/1`, revision],
+          ]);
+        });
+
+        it('report only the first keys of a full prefix', async () => {
+          const keys = Array.from({ length: 100 }, (_, index) => `${bench.at}p/${String(index).padStart(3, '0')}`);
+          await bench.put(...keys);
+          const result = await bench.commit({ compares: [{ kind: 'emptyPrefix', prefix: `${bench.at}p/` }] });
+          expect(result.committed ? [] : result.found.map(({ key }) => key)).toEqual(keys.slice(0, FOUND_LIMIT));
+        });
+      });
+
+      it('takes 128 compares and 128 operations', async () => {
+        const keys = Array.from({ length: MAX_OPERATIONS }, (_, index) => `${bench.at}k${String(index)}`);
+        const compares = keys.map((key): Compare => ({ kind: 'absent', key }));
+        const whole = { ...putting(...keys), compares };
+        expect((await bench.store.commit(whole, never)).committed).toBe(true);
+        const again = await bench.store.commit(whole, never);
+        expect(again.committed ? [] : again.failed).toEqual(compares);
+        expect(again.committed ? [] : again.found).toHaveLength(MAX_OPERATIONS);
+      });
+
+      const refused: [string, () => Transaction][] = [
+        ['129 operations', () => putting(...Array.from({ length: 129 }, (_, index) => bench.at + String(index)))],
+        [
+          '129 operations of both kinds',
+          () => ({
+            ...putting(...Array.from({ length: 65 }, (_, index) => `${bench.at}p${String(index)}`)),
+            deletes: Array.from({ length: 64 }, (_, index) => `${bench.at}d${String(index)}`),
+          }),
+        ],
+        [
+          '129 compares',
+          () =>
+            transaction({
+              compares: Array.from({ length: 129 }, (_, index) => ({ kind: 'absent', key: bench.at + String(index) })),
+            }),
+        ],
+        ['a key put twice', () => putting(`${bench.at}a`, `${bench.at}a`)],
+        ['a key put and deleted', () => ({ ...putting(`${bench.at}a`), deletes: [`${bench.at}a`] })],
+        ['a key deleted twice', () => transaction({ deletes: [`${bench.at}a`, `${bench.at}a`] })],
+        ['a key without a name', () => putting('')],
+        [
+          'too many bytes',
+          () => transaction({ puts: [{ key: `${bench.at}a`, value: Buffer.alloc(MAX_TRANSACTION_BYTES) }] }),
+        ],
+      ];
+      it.each(refused)('refuses %s, and writes nothing', async (_, make) => {
+        const revision = await bench.put(`${bench.at}before`);
+        await expect(bench.store.commit(make(), never)).rejects.toBeInstanceOf(StoreRefused);
+        expect((await bench.store.list(bench.at, never)).entries.map(({ key }) => key)).toEqual([`${bench.at}before`]);
+        expect((await bench.store.get(bench.at, never)).revision).toBe(revision);
+      });
+
+      it('takes one transaction of the largest size', async () => {
+        const key = `${bench.at}a`;
+        const value = Buffer.alloc(MAX_TRANSACTION_BYTES - key.length, 1);
+        expect((await bench.commit({ puts: [{ key, value }] })).committed).toBe(true);
+        expect((await bench.store.get(key, never)).entry?.value).toHaveLength(value.length);
+      });
+
+      it('lets exactly one of many win a guard', async () => {
+        const guard: Compare = { kind: 'absent', key: `${bench.at}guard` };
+        const results = await Promise.all(
+          Array.from({ length: 50 }, (_, index) =>
+            bench.commit({ compares: [guard], puts: [{ key: guard.key, value: bytes(String(index)) }] }),
+          ),
+        );
+        const winners = results.filter(({ committed }) => committed);
+        const winner = results.findIndex(({ committed }) => committed);
+        expect(winners).toHaveLength(1);
+        const { entry } = await bench.store.get(guard.key, never);
+        expect(textOf(entry?.value)).toBe(String(winner));
+        for (const result of results) {
+          if (!result.committed) expect(result.found).toEqual([entry]);
+        }
+      });
+
+      it('lets concurrent rewrites of one key lose nothing', async () => {
+        await bench.commit({ puts: [{ key: `${bench.at}counter`, value: bytes('0') }] });
+        const increment = async (): Promise<void> => {
+          while (true) {
+            const { entry } = await bench.store.get(`${bench.at}counter`, never);
+            const value = bytes(String(Number(textOf(entry?.value)) + 1));
+            const unchanged: Compare = {
+              kind: 'unchanged',
+              key: `${bench.at}counter`,
+              modRevision: entry?.modRevision ?? 0n,
+            };
+            const result = await bench.commit({ compares: [unchanged], puts: [{ key: `${bench.at}counter`, value }] });
+            if (result.committed) return;
+          }
+        };
+        await Promise.all(Array.from({ length: 8 }, increment));
+        expect(textOf((await bench.store.get(`${bench.at}counter`, never)).entry?.value)).toBe('8');
+      });
+    });
+  });
+}

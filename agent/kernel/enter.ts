@@ -13,6 +13,7 @@ const CLONE_NEWNS = 0x20000;
 const MS_BIND = 0x1000;
 const MS_REC = 0x4000;
 const MS_SLAVE = 0x80000;
+const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0x800;
@@ -75,7 +76,7 @@ export function enter({ netns, binds, argv, env = process.env }: EnterOptions): 
   } catch (error) {
     throw error instanceof KernelError ? new EnterError(error.message, 1, error) : error;
   }
-  blockingStdio();
+  inheritStdio();
   resetSignals();
   const result = execvpe(
     argv,
@@ -97,9 +98,10 @@ function mustExist(path: string): void {
   }
 }
 
-/** Node may have made pipes non-blocking; the next program, which shares them, does not expect that. */
-function blockingStdio(): void {
+/** Undoes what node did to standard input, output and error: it has them closed on exec, and pipes not block. */
+function inheritStdio(): void {
   for (const fd of [0, 1, 2]) {
+    fcntl(fd, F_SETFD, 0);
     const flags = fcntl(fd, F_GETFL, 0);
     if (flags >= 0 && (flags & O_NONBLOCK) !== 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
   }

@@ -162,7 +162,7 @@ describe('local resolution, in the bridge family', () => {
     }
     const pings = (target: string): boolean => {
       try {
-        runIn(`${namespaces.directory}/s1`, ['ping', '-c1', '-W1', '-q', target]);
+        runIn(`${namespaces.directory}/s1`, ['ping', '-c1', '-w3', '-q', target]);
         return true;
       } catch {
         return false;

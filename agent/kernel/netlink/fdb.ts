@@ -5,7 +5,7 @@
  */
 import type { IpAddress } from '../../../core/address.js';
 import type { Mac } from '../../../core/mac.js';
-import { readAttributes } from './attribute.js';
+import { readAttributes, type AttributeWriter } from './attribute.js';
 import { headerOf } from './header.js';
 import { NLM_F_CREATE, NLM_F_REPLACE, type Request } from './message.js';
 import {
@@ -64,26 +64,38 @@ export interface ListedFdbEntry {
 
 /** Puts a static entry, in place of any other of that MAC. Equivalent to `bridge fdb replace MAC dev X master static`, or `bridge fdb replace MAC dev X dst VTEP self static`. */
 export function fdbPut(entry: FdbEntry): Request {
-  return change('replace', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, entry);
+  return new FdbRequest('replace', entry);
 }
 
 /** Deletes an entry. Equivalent to `bridge fdb del MAC dev X master`, or `bridge fdb del MAC dev X dst VTEP self`. The kernel: ENOENT when there is none. */
 export function fdbDel(entry: FdbEntry): Request {
-  return change('del', RTM_DELNEIGH, 0, entry);
+  return new FdbRequest('del', entry);
 }
 
-function change(verb: string, type: number, flags: number, entry: FdbEntry): Request {
-  return {
-    operation: `fdb ${verb} ${entry.mac} dev ${String(entry.index)} ${entry.table}`,
-    type,
-    flags,
-    write: (out) => {
-      const own = entry.table === 'self';
-      writeNdmsg(out, { family: AF_BRIDGE, index: entry.index, state: STATIC, flags: own ? NTF_SELF : NTF_MASTER });
-      out.mac(NDA_LLADDR, entry.mac);
-      if (own) out.ip(NDA_DST, entry.dst);
-    },
-  };
+/** A class, with nothing made in advance: entries come in tens of thousands, and closures and texts for each cost as much as encoding. */
+class FdbRequest implements Request {
+  readonly type: number;
+  readonly flags: number;
+
+  constructor(
+    private readonly verb: 'replace' | 'del',
+    private readonly entry: FdbEntry,
+  ) {
+    this.type = verb === 'replace' ? RTM_NEWNEIGH : RTM_DELNEIGH;
+    this.flags = verb === 'replace' ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+  }
+
+  get operation(): string {
+    const { index, mac, table } = this.entry;
+    return `fdb ${this.verb} ${mac} dev ${String(index)} ${table}`;
+  }
+
+  write(out: AttributeWriter): void {
+    const { entry } = this;
+    writeNdmsg(out, AF_BRIDGE, entry.index, STATIC, entry.table === 'self' ? NTF_SELF : NTF_MASTER);
+    out.mac(NDA_LLADDR, entry.mac);
+    if (entry.table === 'self') out.ip(NDA_DST, entry.dst);
+  }
 }
 
 /** Asks for the entries of every device, or of one port (its bridge's entries for it, and its own). Equivalent to `bridge fdb show [dev X]`. Decode with `decodeFdbEntry`. */
@@ -93,7 +105,7 @@ export function fdbList(index?: number): Request {
     type: RTM_GETNEIGH,
     flags: 0,
     write: (out) => {
-      writeNdmsg(out, { family: AF_BRIDGE, index: 0, state: 0, flags: 0 });
+      writeNdmsg(out, AF_BRIDGE);
       if (index !== undefined) out.u32(NDA_IFINDEX, index);
     },
   };

@@ -30,7 +30,7 @@ export interface Request {
   /** NLM_F_... besides those every request of its way of sending carries. */
   readonly flags: number;
   /** Writes the family's header and the attributes. */
-  readonly write: (out: AttributeWriter) => void;
+  write(out: AttributeWriter): void;
 }
 
 /** Appends a request as one message. */
@@ -44,6 +44,11 @@ export function encodeRequest(out: AttributeWriter, request: Request, sequence: 
     .rawU32(0);
   request.write(out);
   out.patchU32(start, out.length - start);
+}
+
+/** Has the kernel answer the message at `start` also when it is done. */
+export function askForAcknowledgement(out: AttributeWriter, start: number): void {
+  out.buffer.writeUInt16LE(out.buffer.readUInt16LE(start + 6) | NLM_F_ACK, start + 6);
 }
 
 /** One message from the kernel; `body` (what follows the header) is a view of the receive buffer. */

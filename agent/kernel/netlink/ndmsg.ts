@@ -17,17 +17,10 @@ export const NUD_PERMANENT = 0x80;
 /** Bytes of it. */
 export const NDMSG_LENGTH = 12;
 
-/** Its fields. */
-export interface Ndmsg {
-  readonly family: number;
-  readonly index: number;
-  /** NUD_... */
-  readonly state: number;
-  /** NTF_... */
-  readonly flags: number;
-}
-
-/** Appends it. */
-export function writeNdmsg(out: AttributeWriter, { family, index, state, flags }: Ndmsg): void {
-  out.rawU32(family).rawU32(index).rawU16(state).rawU8(flags).rawU8(0);
+/** Appends it. `state` is NUD_..., `flags` NTF_... */
+export function writeNdmsg(out: AttributeWriter, family: number, index = 0, state = 0, flags = 0): void {
+  out
+    .rawU32(family)
+    .rawU32(index)
+    .rawU32(state | (flags << 16));
 }

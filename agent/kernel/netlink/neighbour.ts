@@ -1,7 +1,7 @@
 /** Neighbours: which MAC an address has. Messages as `ip neighbour` sends them. */
 import { familyOf, type IpAddress } from '../../../core/address.js';
 import type { Mac } from '../../../core/mac.js';
-import { readAttributes } from './attribute.js';
+import { readAttributes, type AttributeWriter } from './attribute.js';
 import { AF_OF, familyOfAf } from './family.js';
 import { headerOf } from './header.js';
 import { NLM_F_CREATE, NLM_F_REPLACE, type Request } from './message.js';
@@ -35,28 +35,38 @@ export interface ListedNeighbour {
 
 /** Puts a permanent neighbour, in place of any other of that address. Equivalent to `ip neighbour replace IP lladdr MAC dev X nud permanent`. */
 export function neighbourPut({ index, ip, mac }: Neighbour): Request {
-  return {
-    operation: `neighbour replace ${ip} dev ${String(index)}`,
-    type: RTM_NEWNEIGH,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    write: (out) => {
-      writeNdmsg(out, { family: AF_OF[familyOf(ip)], index, state: NUD_PERMANENT, flags: 0 });
-      out.ip(NDA_DST, ip).mac(NDA_LLADDR, mac);
-    },
-  };
+  return new NeighbourRequest(index, ip, mac);
 }
 
 /** Deletes a neighbour. Equivalent to `ip neighbour del IP dev X`. The kernel: ENOENT when there is none. */
 export function neighbourDel({ index, ip }: Pick<Neighbour, 'index' | 'ip'>): Request {
-  return {
-    operation: `neighbour del ${ip} dev ${String(index)}`,
-    type: RTM_DELNEIGH,
-    flags: 0,
-    write: (out) => {
-      writeNdmsg(out, { family: AF_OF[familyOf(ip)], index, state: 0, flags: 0 });
-      out.ip(NDA_DST, ip);
-    },
-  };
+  return new NeighbourRequest(index, ip, undefined);
+}
+
+/** A class, with nothing made in advance, as FdbRequest. Without a MAC it deletes. */
+class NeighbourRequest implements Request {
+  readonly type: number;
+  readonly flags: number;
+
+  constructor(
+    private readonly index: number,
+    private readonly ip: IpAddress,
+    private readonly mac: Mac | undefined,
+  ) {
+    this.type = mac === undefined ? RTM_DELNEIGH : RTM_NEWNEIGH;
+    this.flags = mac === undefined ? 0 : NLM_F_CREATE | NLM_F_REPLACE;
+  }
+
+  get operation(): string {
+    return `neighbour ${this.mac === undefined ? 'del' : 'replace'} ${this.ip} dev ${String(this.index)}`;
+  }
+
+  write(out: AttributeWriter): void {
+    const { index, ip, mac } = this;
+    writeNdmsg(out, AF_OF[familyOf(ip)], index, mac === undefined ? 0 : NUD_PERMANENT);
+    out.ip(NDA_DST, ip);
+    if (mac !== undefined) out.mac(NDA_LLADDR, mac);
+  }
 }
 
 /** Asks for the neighbours of one link, or of all, of both families. Equivalent to `ip neighbour show [dev X] nud all`. Decode with `decodeNeighbour`. */
@@ -66,7 +76,7 @@ export function neighbourList(index?: number): Request {
     type: RTM_GETNEIGH,
     flags: 0,
     write: (out) => {
-      writeNdmsg(out, { family: 0, index: 0, state: 0, flags: 0 });
+      writeNdmsg(out, 0);
       if (index !== undefined) out.u32(NDA_IFINDEX, index);
     },
   };

@@ -241,29 +241,33 @@ describe('a dump', () => {
 
 describe('a batch', () => {
   const requests = [linkDel(1), linkDel(2), linkDel(3)];
+  const codes = (script: ((sequence: number) => Buffer | number)[]) =>
+    new NetlinkSocket(new ScriptedTransport(script)).request(requests).map((result) => result?.code);
+  const answer = (index: number, errno: number) => (sequence: number) =>
+    message(2, (sequence + index) >>> 0, 0, number(-errno));
 
-  it('whose answers were lost says so of those requests alone', () => {
-    const transport = new ScriptedTransport([
-      (sequence) => message(2, sequence, 0, number(0)),
-      () => -Errno.ENOBUFS,
-      (sequence) => message(2, sequence + 2, 0, number(-19)),
-    ]);
-    const results = new NetlinkSocket(transport).request(requests);
-    expect(results.map((result) => result?.code)).toEqual([undefined, 'ENOBUFS', 'ENODEV']);
+  it('is done when its last is acknowledged, but for those refused', () => {
+    expect(codes([answer(2, 0)])).toEqual([undefined, undefined, undefined]);
+    expect(codes([answer(0, 17), answer(2, 0)])).toEqual(['EEXIST', undefined, undefined]);
+    expect(codes([answer(1, 19), answer(2, 22)])).toEqual([undefined, 'ENODEV', 'EINVAL']);
   });
 
-  it('that is not answered at all is not taken for done', () => {
-    const results = new NetlinkSocket(new ScriptedTransport([])).request(requests);
-    expect(results.map((result) => result?.code)).toEqual(['EAGAIN', 'EAGAIN', 'EAGAIN']);
+  it('whose answers were lost says so of every request without one', () => {
+    expect(codes([answer(0, 17), () => -Errno.ENOBUFS, answer(2, 0)])).toEqual(['EEXIST', 'ENOBUFS', undefined]);
   });
 
-  it('takes the numbers of several answers in one datagram, in any order', () => {
-    const transport = new ScriptedTransport([
-      (sequence) =>
-        Buffer.concat([2, 0, 1].map((index) => message(2, sequence + index, 0, number(index === 1 ? -17 : 0)))),
-    ]);
-    const results = new NetlinkSocket(transport).request(requests);
-    expect(results.map((result) => result?.code)).toEqual([undefined, 'EEXIST', undefined]);
+  it('that is not answered to its end is not taken for done', () => {
+    expect(codes([])).toEqual(['EAGAIN', 'EAGAIN', 'EAGAIN']);
+    expect(codes([answer(0, 17)])).toEqual(['EEXIST', 'EAGAIN', 'EAGAIN']);
+  });
+
+  it('takes several answers in one datagram, and none of an earlier batch', () => {
+    expect(
+      codes([
+        answer(-7, 22),
+        (sequence) => Buffer.concat([answer(0, 17)(sequence), answer(1, 19)(sequence), answer(2, 0)(sequence)]),
+      ]),
+    ).toEqual(['EEXIST', 'ENODEV', undefined]);
   });
 
   it('of none sends nothing', () => {

@@ -11,6 +11,7 @@ import { checked, KernelError } from '../kernel-error.js';
 import { inNetns } from '../namespace.js';
 import { AttributeWriter, NetlinkFormatError } from './attribute.js';
 import {
+  askForAcknowledgement,
   decodeDone,
   decodeError,
   encodeRequest,
@@ -37,7 +38,7 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 
-/** Requests to one send: their acknowledgements must fit the receive buffer, about 1 KiB each as the kernel counts. */
+/** Requests to one send: should all be refused, the answers must fit the receive buffer, about 1 KiB each as the kernel counts. */
 const BATCH_MESSAGES = 256;
 /** Bytes to one send, well below the send buffer. */
 const BATCH_BYTES = 128 * 1024;
@@ -114,6 +115,9 @@ export class NetlinkSocket implements Disposable {
   /**
    * Sends requests that change something, many to a system call, and returns one result for each, in order. A refused
    * one does not stop those behind it. Equivalent to `ip -force -batch`.
+   *
+   * Only the last of a send asks for an acknowledgement: the kernel takes requests in order and answers a refused one
+   * in any case, so that one answer says that all before it were taken. It makes twice the entries a second.
    */
   request(requests: readonly Request[]): Result[] {
     const results: Result[] = [];
@@ -122,12 +126,14 @@ export class NetlinkSocket implements Disposable {
       const first = next;
       const sequence = this.#sequence + 1;
       this.#out.reset();
-      while (next < requests.length && next - first < BATCH_MESSAGES && this.#out.length < BATCH_BYTES) {
-        const request = requests[next];
+      let last: number;
+      do {
+        last = this.#out.length;
+        const request = requests[next++];
         if (request === undefined) break;
-        encodeRequest(this.#out, request, this.#nextSequence(), NLM_F_ACK);
-        next++;
-      }
+        encodeRequest(this.#out, request, this.#nextSequence(), 0);
+      } while (next < requests.length && next - first < BATCH_MESSAGES && this.#out.length < BATCH_BYTES);
+      askForAcknowledgement(this.#out, last);
       results.push(...this.#exchange(requests.slice(first, next), sequence));
       step('netlink');
     }
@@ -147,29 +153,35 @@ export class NetlinkSocket implements Disposable {
 
   #exchange(requests: readonly Request[], firstSequence: number): Result[] {
     this.#send(requests[0]?.operation ?? 'request');
-    const results = requests.map<Result | 'unanswered'>(() => 'unanswered');
-    let missing = requests.length;
-    let lost: number = Errno.EAGAIN;
-    while (missing > 0) {
+    const results = new Array<Result>(requests.length).fill(undefined);
+    const answered = new Set<number>();
+    let lost: number | undefined;
+    while (!answered.has(requests.length - 1)) {
       const received = this.#transport.receive(this.#in);
       if (received === -Errno.EINTR) continue;
       if (received === -Errno.ENOBUFS) {
-        lost = Errno.ENOBUFS; // the queue overflowed; what did arrive is still to be read
+        lost = Errno.ENOBUFS; // an answer found no room, perhaps a refusal; what did arrive is still to be read
         continue;
       }
-      if (received < 0) break;
+      if (received < 0) {
+        lost ??= -received;
+        break;
+      }
       for (const message of this.#messages(received)) {
         const index = (message.sequence - firstSequence) >>> 0;
         const request = requests[index];
-        if (message.type !== NLMSG_ERROR || request === undefined || results[index] !== 'unanswered') continue;
+        if (message.type !== NLMSG_ERROR || request === undefined) continue;
+        answered.add(index);
         results[index] = decodeError(request.operation, message);
-        missing--;
       }
     }
+    if (lost === undefined) return results;
+    // Silence is consent only when no answer was lost.
+    const errno = lost;
     return results.map((result, index) =>
-      result === 'unanswered'
-        ? new KernelError(requests[index]?.operation ?? 'request', lost, 'the kernel gave no answer')
-        : result,
+      answered.has(index)
+        ? result
+        : new KernelError(requests[index]?.operation ?? 'request', errno, 'the kernel gave no answer'),
     );
   }
 

@@ -103,6 +103,12 @@ export class AttributeWriter {
     return this;
   }
 
+  u16(type: number, value: number): this {
+    const offset = this.#attribute(type, 2);
+    this.#bytes.writeUInt16LE(value, offset);
+    return this;
+  }
+
   /** Two bytes in network order, as ports are. */
   u16be(type: number, value: number): this {
     const offset = this.#attribute(type, 2);

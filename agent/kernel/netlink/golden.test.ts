@@ -55,18 +55,19 @@ const golden: readonly (readonly [command: string, request: Request, bytes: read
     ],
   ],
   [
-    'ip link add wbr address 02:00:00:00:ff:01 type bridge stp_state 0 mcast_snooping 0',
+    'ip link add wbr address 02:00:00:00:ff:01 type bridge stp_state 0 mcast_snooping 0 vlan_default_pvid 0',
     bridgeAdd({ name: 'wbr', mac: mac('02:00:00:00:ff:01') }),
     [
       '1000 0106',
       '00000000000000000000000000000000',
       '08000300 77627200',
       '0a000100 02000000ff010000',
-      '24001280',
+      '2c001280',
       '0b000100 6272696467650000',
-      '14000280',
+      '1c000280',
       '08000500 00000000',
       '05001700 00000000',
+      '06002700 00000000',
     ],
   ],
   [

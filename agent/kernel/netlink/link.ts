@@ -31,6 +31,7 @@ const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_BR_STP_STATE = 5;
 const IFLA_BR_MCAST_SNOOPING = 23;
+const IFLA_BR_VLAN_DEFAULT_PVID = 39;
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_LOCAL = 4;
@@ -148,13 +149,14 @@ export function vethAdd(options: VethOptions): Request {
 }
 
 /**
- * Makes a bridge without spanning tree or multicast snooping. Its MTU is set afterwards (`linkSet`): one given here does
- * not count as chosen, and the first port that joins changes it. Equivalent to
- * `ip link add NAME address MAC type bridge stp_state 0 mcast_snooping 0`.
+ * Makes a bridge without spanning tree, multicast snooping or a default VLAN (with one, a kernel that can filter VLANs
+ * keeps every forwarding entry twice, though it filters none). Its MTU is set afterwards (`linkSet`): one given here
+ * does not count as chosen, and the first port that joins changes it. Equivalent to
+ * `ip link add NAME address MAC type bridge stp_state 0 mcast_snooping 0 vlan_default_pvid 0`.
  */
 export function bridgeAdd(options: Omit<LinkOptions, 'mtu'> & { readonly mac: Mac }): Request {
   return linkAdd(options, 'bridge', (out) => {
-    out.u32(IFLA_BR_STP_STATE, 0).u8(IFLA_BR_MCAST_SNOOPING, 0);
+    out.u32(IFLA_BR_STP_STATE, 0).u8(IFLA_BR_MCAST_SNOOPING, 0).u16(IFLA_BR_VLAN_DEFAULT_PVID, 0);
   });
 }
 

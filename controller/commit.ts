@@ -62,7 +62,7 @@ export class Committer {
     const { signal } = options;
     let retried = false;
     let obstacle = '';
-    for (let attempt = 0; attempt < TRIES; ) {
+    for (let attempt = 0; attempt < TRIES;) {
       signal.throwIfAborted();
       const decision = decide(this.#context(options.requestId, retried));
       if (isRefusal(decision)) throw new WeftError(decision);
@@ -216,5 +216,8 @@ function unavailable(cause: Error): WeftError {
 }
 
 function refused(cause: StoreRefused): WeftError {
-  return new WeftError({ reason: 'STORE_UNAVAILABLE', message: `the store refused the change: ${cause.message}` }, { cause });
+  return new WeftError(
+    { reason: 'STORE_UNAVAILABLE', message: `the store refused the change: ${cause.message}` },
+    { cause },
+  );
 }

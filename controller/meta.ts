@@ -1,6 +1,7 @@
 /** The cluster's identity in the store: made by the first controller, read by every later one. */
 import { randomUUID } from 'node:crypto';
 import { StoredMeta } from '../proto/gen/weft/v1/stored.js';
+import type { Logger } from '../core/daemon/log.js';
 import { isUuid } from '../core/ids.js';
 import { backoffMs, pause } from '../core/lifetime.js';
 import { objectKey } from './store/keys.js';
@@ -25,12 +26,13 @@ export class UnusableStore extends Error {
  * all agree. Waits for a store that does not answer, until the signal aborts. Throws UnusableStore for a schema that
  * is unknown.
  */
-export async function loadOrCreateMeta(store: Store, signal: AbortSignal): Promise<Meta> {
+export async function loadOrCreateMeta(store: Store, log: Logger, signal: AbortSignal): Promise<Meta> {
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await loadOrCreate(store, signal);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
+      log.warn({ err: error }, 'waiting for the store to answer');
       if (!(await pause(backoffMs(attempt, 100, 2_000), signal))) signal.throwIfAborted();
     }
   }

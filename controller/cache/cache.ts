@@ -31,6 +31,7 @@ export class Cache {
   readonly #waiters = new Set<Waiter>();
   /** Ends the watch under way, so that the loop lists anew. */
   #relist = new AbortController();
+  readonly #first = deferred<void>();
   #listed = false;
 
   constructor(options: CacheOptions) {
@@ -42,9 +43,9 @@ export class Cache {
     return this.#view;
   }
 
-  /** Whether there has been a first listing. */
-  get ready(): boolean {
-    return this.#listed;
+  /** Resolves when there has been a first listing. */
+  get listed(): Promise<void> {
+    return this.#first.promise;
   }
 
   /** Calls `listener` with every change set from now on, in order and before anybody who waits for its revision. */
@@ -135,9 +136,13 @@ export class Cache {
         .map((id): Edit => ({ kind: 'drop', of: 'host', id })),
     ];
     // Objects that are in the view already have their revision in it.
-    const puts = entries.map((entry) => this.#put(entry)).filter(isDefined).filter((edit) => !this.#has(edit));
+    const puts = entries
+      .map((entry) => this.#put(entry))
+      .filter(isDefined)
+      .filter((edit) => !this.#has(edit));
     this.#listed = true;
     this.#apply(revision, [...drops, ...puts]);
+    this.#first.resolve();
   }
 
   #has(edit: Edit): boolean {

@@ -1,5 +1,12 @@
 /** Objects as the store holds them: their own wire messages without `revision`, which is the store's to give. */
-import { decodeEndpoint, decodeHost, decodeNetwork, encodeEndpoint, encodeHost, encodeNetwork } from '../../proto/codec.js';
+import {
+  decodeEndpoint,
+  decodeHost,
+  decodeNetwork,
+  encodeEndpoint,
+  encodeHost,
+  encodeNetwork,
+} from '../../proto/codec.js';
 import { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js';
 import { Host as HostMessage } from '../../proto/gen/weft/v1/host.js';
 import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';

@@ -172,7 +172,8 @@ export class ClusterView implements View {
       this.#byHost.delete(before.hostId, id);
       this.#bySandbox.delete(sandboxKey(before.hostId, before.sandbox), id);
       for (const address of before.addresses) {
-        if (this.holderOfAddress(before.networkId, address)?.id === id) this.#addresses.delete(before.networkId, address);
+        if (this.holderOfAddress(before.networkId, address)?.id === id)
+          this.#addresses.delete(before.networkId, address);
       }
       if (this.holderOfMac(before.networkId, before.mac)?.id === id) this.#macs.delete(before.networkId, before.mac);
     }

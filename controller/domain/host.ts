@@ -69,7 +69,10 @@ function admit(context: Context, { id, name, vtep, version }: RegisterHost): Dec
     after: at === undefined ? newestNumber(view) : Number(at),
   });
   if (number === undefined) {
-    return { reason: 'HOST_NUMBERS_EXHAUSTED', message: `all ${String(HOST_NUMBER_RANGE.last)} host numbers are in use` };
+    return {
+      reason: 'HOST_NUMBERS_EXHAUSTED',
+      message: `all ${String(HOST_NUMBER_RANGE.last)} host numbers are in use`,
+    };
   }
   const host: Host = { id, name, vtep, number, version, revision: 0n };
   const transaction = new Draft()

@@ -64,7 +64,8 @@ export function createNetwork(
     heldCount: view.networks.size,
     after: numberCursor(context, 'vni') ?? newestVni(view),
   });
-  if (vni === undefined) return { reason: 'VNIS_EXHAUSTED', message: 'every VXLAN id is in use; remove a network first' };
+  if (vni === undefined)
+    return { reason: 'VNIS_EXHAUSTED', message: 'every VXLAN id is in use; remove a network first' };
 
   const { id, name, driver, internal, mtu, labels, options } = command;
   const subnets: Subnet[] = [...command.subnets, ...chosen].map(toSubnet);

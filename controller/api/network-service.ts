@@ -1,0 +1,70 @@
+/** NetworkService: see proto/weft/v1/network.proto. */
+import { encodeNetwork } from '../../proto/codec.js';
+import type {
+  CreateNetworkRequest,
+  CreateNetworkResponse,
+  DeleteNetworkRequest,
+  DeleteNetworkResponse,
+  GetNetworkRequest,
+  GetNetworkResponse,
+  ListNetworksRequest,
+  ListNetworksResponse,
+  NetworkServiceServer,
+} from '../../proto/gen/weft/v1/network.js';
+import type { Cache } from '../cache/cache.js';
+import type { Committer } from '../commit.js';
+import { createNetwork, deleteNetwork } from '../domain/network.js';
+import type { SubnetPool } from '../domain/subnet-pool.js';
+import { readPage, takePage } from './page.js';
+import { findNetwork, viewAt } from './reads.js';
+import type { Serve } from './serve.js';
+import { parseCreateNetwork } from './validate-network.js';
+import { Checker } from './validate.js';
+
+export interface NetworkServiceOptions {
+  readonly cache: Cache;
+  readonly committer: Committer;
+  readonly pools: readonly SubnetPool[];
+}
+
+export function networkService(serve: Serve, options: NetworkServiceOptions): NetworkServiceServer {
+  const { cache, committer, pools } = options;
+  return {
+    create: serve.unary<CreateNetworkRequest, CreateNetworkResponse>('NetworkService/Create', async (request, info) => {
+      const command = parseCreateNetwork(request);
+      const { result, revision } = await committer.run((context) => createNetwork(context, command, pools), info);
+      info.log.info({ networkId: result.id, network: result.name, vni: result.vni, revision }, 'network created');
+      return { network: encodeNetwork(result), revision };
+    }),
+
+    get: serve.unary<GetNetworkRequest, GetNetworkResponse>('NetworkService/Get', async (request, { signal }) => {
+      const check = new Checker();
+      const reference = check.reference('network', request.network);
+      const minRevision = check.revision('min_revision', request.minRevision);
+      check.done();
+      const view = await viewAt(cache, minRevision, signal);
+      return { network: encodeNetwork(findNetwork(view, reference)), revision: view.revision };
+    }),
+
+    list: serve.unary<ListNetworksRequest, ListNetworksResponse>('NetworkService/List', async (request, { signal }) => {
+      const check = new Checker();
+      const page = readPage(check, request);
+      const minRevision = check.revision('min_revision', request.minRevision);
+      check.done();
+      const view = await viewAt(cache, minRevision, signal);
+      const { items, nextPageToken } = takePage(view.networks.values(), page);
+      return { networks: items.map(encodeNetwork), nextPageToken, revision: view.revision };
+    }),
+
+    delete: serve.unary<DeleteNetworkRequest, DeleteNetworkResponse>('NetworkService/Delete', async (request, info) => {
+      const check = new Checker();
+      const reference = check.reference('network', request.network);
+      check.done();
+      // Looked up once: a name may have come to mean another network by the second try.
+      const { id, name } = findNetwork(cache.view, reference);
+      const { revision } = await committer.run((context) => deleteNetwork(context, id), info);
+      info.log.info({ networkId: id, network: name, revision }, 'network deleted');
+      return { revision };
+    }),
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * What an agent says became of its endpoints, turned into transactions. Level-triggered: the agent says everything
+ * again until the state shows it, so what cannot be done now is simply left to the next report.
+ */
+import type { Logger } from '../../core/daemon/log.js';
+import { WeftError } from '../../core/errors.js';
+import { parseEndpointId, type EndpointId, type HostId } from '../../core/ids.js';
+import type { EndpointState } from '../../core/model.js';
+import type { Report } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { Cache } from '../cache/cache.js';
+import type { Committer } from '../commit.js';
+import { markReady, releaseEndpoint } from '../domain/endpoint.js';
+import { StoreUnavailable } from '../store/store.js';
+
+/** Commits of one stream that are under way at once. */
+const AT_ONCE = 16;
+
+export interface ReportsOptions {
+  readonly cache: Cache;
+  readonly committer: Committer;
+  readonly hostId: HostId;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+export class Reports {
+  readonly #options: ReportsOptions;
+  /** Endpoints that are waiting their turn; at most those of the host. */
+  readonly #waiting = new Map<EndpointId, EndpointState>();
+  readonly #running = new Map<EndpointId, Promise<void>>();
+
+  constructor(options: ReportsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a report in; what it says of endpoints that are not in that state, or another host's, means nothing. */
+  take(report: Report): void {
+    for (const id of report.readyEndpointIds) this.#note(id, 'pending');
+    for (const id of report.removedEndpointIds) this.#note(id, 'removing');
+    this.#start();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async settled(): Promise<void> {
+    this.#waiting.clear();
+    await Promise.all(this.#running.values());
+  }
+
+  #note(text: string, from: EndpointState): void {
+    const { cache, hostId } = this.#options;
+    const id = parseEndpointId(text);
+    const endpoint = id === undefined ? undefined : cache.view.endpoints.get(id);
+    if (endpoint?.hostId !== hostId || endpoint.state !== from || this.#running.has(endpoint.id)) return;
+    this.#waiting.set(endpoint.id, from);
+  }
+
+  #start(): void {
+    for (const [id, from] of this.#waiting) {
+      if (this.#running.size >= AT_ONCE || this.#options.signal.aborted) return;
+      this.#waiting.delete(id);
+      const work = this.#write(id, from).finally(() => {
+        this.#running.delete(id);
+        this.#start();
+      });
+      this.#running.set(id, work);
+    }
+  }
+
+  async #write(id: EndpointId, from: EndpointState): Promise<void> {
+    const { cache, committer, hostId, signal, log } = this.#options;
+    const endpoint = cache.view.endpoints.get(id);
+    const requestId = endpoint?.requestId ?? '';
+    const rule = from === 'pending' ? markReady : releaseEndpoint;
+    try {
+      const { revision } = await committer.run((context) => rule(context, { id, hostId }), { requestId, signal });
+      const what = from === 'pending' ? 'endpoint is ready' : 'endpoint is gone';
+      log.info({ requestId, endpointId: id, sandbox: endpoint?.sandbox, revision }, what);
+    } catch (error) {
+      if (signal.aborted) return;
+      const expected = error instanceof WeftError || error instanceof StoreUnavailable;
+      log[expected ? 'warn' : 'error']({ requestId, endpointId: id, err: error }, 'a report could not be recorded');
+    }
+  }
+}

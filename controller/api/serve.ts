@@ -1,0 +1,162 @@
+/**
+ * What surrounds every call: who asks, the id that follows the request through the logs, a signal that ends with the
+ * call, and errors as the one table has them. Whatever a handler did not mean to say stays in the log.
+ */
+import { randomUUID } from 'node:crypto';
+import type {
+  Deadline,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  handleBidiStreamingCall,
+  handleUnaryCall,
+} from '@grpc/grpc-js';
+import type { Logger } from '../../core/daemon/log.js';
+import { WeftError, type StatusName } from '../../core/errors.js';
+import { REQUEST_ID_KEY } from '../../proto/call.js';
+import { encodeStatus } from '../../proto/status.js';
+import { principalOf, type Principal } from '../identity/principal.js';
+import { StoreRefused, StoreUnavailable } from '../store/store.js';
+import { authorize, describePrincipal, type Method } from './authorize.js';
+
+/** One call, as a handler sees it. */
+export interface CallInfo {
+  readonly principal: Principal;
+  readonly requestId: string;
+  /** Aborts when the caller has gone, and a little before its deadline, so that the answer says why. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+export type Unary<Request, Response> = (request: Request, info: CallInfo) => Promise<Response>;
+
+/** A stream as its handler sees it: it lives until this resolves, and ends with what this throws. */
+export type Bidi<Request, Response> = (stream: ServerDuplexStream<Request, Response>, info: CallInfo) => Promise<void>;
+
+/** A call that was answered, for the metrics. */
+export interface ServeObserver {
+  answered(call: { readonly method: Method; readonly code: StatusName | 'OK'; readonly seconds: number }): void;
+}
+
+/** Milliseconds a call may take when its client named no deadline, and at most. */
+const DEFAULT_MS = 30_000;
+const MAX_MS = 600_000;
+
+/** How long before the client's deadline the answer is given, as a share and at most: it has to get there. */
+const MARGIN_SHARE = 0.1;
+const MARGIN_MS = 300;
+
+type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getAuthContext' | 'getDeadline'> & {
+  once(event: 'cancelled', listener: () => void): unknown;
+};
+
+export class Serve {
+  readonly #log: Logger;
+  readonly #observer: ServeObserver;
+
+  constructor(options: { readonly log: Logger; readonly observer: ServeObserver }) {
+    this.#log = options.log;
+    this.#observer = options.observer;
+  }
+
+  /** A unary method for grpc-js. */
+  unary<Request, Response>(method: Method, handler: Unary<Request, Response>): handleUnaryCall<Request, Response> {
+    return (call, callback) => {
+      const deadline = AbortSignal.timeout(allowedMs(call.getDeadline()));
+      const around = this.#begin(method, call, [deadline]);
+      Promise.resolve()
+        .then(() => handler(call.request, around.info()))
+        .then(
+          (response) => {
+            around.end(undefined);
+            callback(null, response);
+          },
+          (error: unknown) => {
+            callback(encodeStatus(around.end(error)));
+          },
+        );
+    };
+  }
+
+  /** A bidirectional method for grpc-js. */
+  bidi<Request, Response>(
+    method: Method,
+    handler: Bidi<Request, Response>,
+  ): handleBidiStreamingCall<Request, Response> {
+    return (stream) => {
+      const around = this.#begin(method, stream, []);
+      // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
+      stream.on('error', () => undefined);
+      Promise.resolve()
+        .then(() => handler(stream, around.info()))
+        .then(
+          () => {
+            around.end(undefined);
+            stream.end();
+          },
+          (error: unknown) => {
+            // Emitted, not destroyed with: grpc-js sends the status once what was written before it is out.
+            stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.end(error))));
+          },
+        );
+    };
+  }
+
+  #begin(method: Method, call: AnyCall, signals: readonly AbortSignal[]) {
+    const began = performance.now();
+    const requestId = readRequestId(call.metadata.get(REQUEST_ID_KEY)[0]);
+    const principal = principalOf(call.getAuthContext()?.sslPeerCertificate);
+    const who = principal === undefined ? 'nobody' : describePrincipal(principal);
+    const log = this.#log.child({ requestId, method, principal: who });
+    const cancelled = new AbortController();
+    call.once('cancelled', () => {
+      cancelled.abort();
+    });
+    const signal = AbortSignal.any([cancelled.signal, ...signals]);
+    return {
+      info: (): CallInfo => ({ principal: authorize(method, principal), requestId, signal, log }),
+      /** Writes down how the call ended; for one that failed, the error to answer with. */
+      end: (error: unknown): WeftError => {
+        const answer = toWeftError(error, { requestId, signal });
+        const code = error === undefined ? 'OK' : answer.status;
+        const seconds = (performance.now() - began) / 1_000;
+        this.#observer.answered({ method, code, seconds });
+        const facts = { code, ms: Math.round(seconds * 1_000) };
+        if (error === undefined) log.debug(facts, 'answered');
+        else if (code === 'INTERNAL') log.error({ ...facts, err: error }, 'failed');
+        else log.info({ ...facts, reason: answer.reason, refusal: answer.message }, 'refused');
+        return answer;
+      },
+    };
+  }
+}
+
+/** What the caller is told. */
+function toWeftError(error: unknown, call: { readonly requestId: string; readonly signal: AbortSignal }): WeftError {
+  if (error instanceof WeftError) return error;
+  const cause = { cause: error };
+  if (call.signal.aborted) {
+    const message = 'the call ended before it was carried out; whether the change was made is unknown';
+    return new WeftError({ reason: 'TIMED_OUT', message }, cause);
+  }
+  if (error instanceof StoreUnavailable) {
+    return new WeftError({ reason: 'STORE_UNAVAILABLE', message: 'the store does not answer; try again' }, cause);
+  }
+  if (error instanceof StoreRefused) {
+    return new WeftError({ reason: 'STORE_UNAVAILABLE', message: `the store refused: ${error.message}` }, cause);
+  }
+  const message = `internal error; the controller's log has it under request ${call.requestId}`;
+  return new WeftError({ reason: 'INTERNAL', message }, cause);
+}
+
+/** Milliseconds a handler has. */
+function allowedMs(deadline: Deadline): number {
+  const until = deadline instanceof Date ? deadline.getTime() : deadline;
+  if (!Number.isFinite(until)) return DEFAULT_MS;
+  const left = until - Date.now();
+  return Math.max(0, Math.min(MAX_MS, left - Math.min(MARGIN_MS, left * MARGIN_SHARE)));
+}
+
+/** The client's id for the request where it is one that logs can carry. */
+function readRequestId(given: unknown): string {
+  return typeof given === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(given) ? given : randomUUID();
+}

@@ -1,0 +1,86 @@
+/** The gRPC server: mutual TLS, so that every call has a certificate to be known by. */
+import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { isIP } from 'node:net';
+import { ClusterServiceService, type ClusterServiceServer } from '../../proto/gen/weft/v1/cluster.js';
+import { EndpointServiceService, type EndpointServiceServer } from '../../proto/gen/weft/v1/endpoint.js';
+import { HostServiceService, type HostServiceServer } from '../../proto/gen/weft/v1/host.js';
+import { NetworkServiceService, type NetworkServiceServer } from '../../proto/gen/weft/v1/network.js';
+import type { AgentSyncServiceServer } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { KeyPair } from '../identity/ca.js';
+import { AGENT_SYNC_DEFINITION } from './agent-sync-service.js';
+
+export interface Services {
+  readonly network: NetworkServiceServer;
+  readonly endpoint: EndpointServiceServer;
+  readonly host: HostServiceServer;
+  readonly cluster: ClusterServiceServer;
+  readonly agentSync: AgentSyncServiceServer;
+}
+
+export interface ListenOptions {
+  readonly services: Services;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** The CA whose certificates are let in. */
+  readonly ca: string;
+  /** The server's own. */
+  readonly identity: KeyPair;
+}
+
+export interface RunningServer extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Milliseconds that calls under way get when the server stops. */
+const STOP_MS = 2_000;
+
+const OPTIONS = {
+  'grpc.max_receive_message_length': 4 * 1024 * 1024,
+  // A network's frame is one message, and clients take as much.
+  'grpc.max_send_message_length': 64 * 1024 * 1024,
+  // A host that vanished without a word is noticed within 15 s.
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+} as const;
+
+/** Listens until disposed. Rejects when the address cannot be had. */
+export async function listen(options: ListenOptions): Promise<RunningServer> {
+  const { services, host, port, ca, identity } = options;
+  const server = new Server(OPTIONS);
+  server.addService(NetworkServiceService, services.network);
+  server.addService(EndpointServiceService, services.endpoint);
+  server.addService(HostServiceService, services.host);
+  server.addService(ClusterServiceService, services.cluster);
+  server.addService(AGENT_SYNC_DEFINITION as ServiceDefinition<UntypedServiceImplementation>, services.agentSync);
+  const credentials = ServerCredentials.createSsl(
+    Buffer.from(ca),
+    [{ cert_chain: Buffer.from(identity.cert), private_key: Buffer.from(identity.key) }],
+    true,
+  );
+  const address = isIP(host) === 6 ? `[${host}]:${String(port)}` : `${host}:${String(port)}`;
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, actual) => {
+      if (error === null) resolve(actual);
+      else reject(error);
+    });
+  });
+  let stopped: Promise<void> | undefined;
+  return {
+    port: bound,
+    [Symbol.asyncDispose]: () => (stopped ??= stop(server)),
+  };
+}
+
+/** Lets calls under way finish for a moment, then ends them. */
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => {
+      server.forceShutdown();
+    }, STOP_MS);
+    server.tryShutdown(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,120 @@
+/**
+ * Reading requests: whatever comes out of here is valid, and everything that is wrong with a request is said in one
+ * answer, each thing with the path of its field. Texts of others are quoted in messages, so control characters in
+ * them reach neither a terminal nor a log.
+ */
+import { networkOf, parseCidr, parseIp, type Cidr, type IpAddress } from '../../core/address.js';
+import { WeftError, type Reason, type Violation } from '../../core/errors.js';
+import { isUuid } from '../../core/ids.js';
+import { isUnicast, parseMac, type Mac } from '../../core/mac.js';
+import { ROUTER_MAC_PREFIX, type Labels } from '../../core/model.js';
+import { NAME_RULE, isName } from '../../core/name.js';
+
+/** Most labels, options, aliases, auxiliary addresses or subnets of one thing. */
+export const ENTRIES_MAX = 64;
+
+const KEY_MAX = 128;
+const VALUE_MAX = 1_024;
+
+/** What is wrong with a request, gathered while it is read. */
+export class Checker {
+  readonly #violations: Violation[] = [];
+  #notBuilt = false;
+
+  /** Notes what is wrong with a field; the result stands in for its value. */
+  refuse(field: string, description: string): undefined {
+    this.#violations.push({ field, description });
+    return undefined;
+  }
+
+  /** Notes a field that asks for what this Weft cannot do yet. */
+  notBuilt(field: string, description: string): undefined {
+    this.#notBuilt = true;
+    return this.refuse(field, description);
+  }
+
+  /** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT with everything noted so far. */
+  done(): void {
+    const [first] = this.#violations;
+    if (first === undefined) return;
+    const reason: Reason = this.#notBuilt ? 'OPTION_NOT_BUILT' : 'ARGUMENT_INVALID';
+    const message = this.#violations.map(({ field, description }) => `${field}: ${description}`).join('; ');
+    throw new WeftError({ reason, message, violations: this.#violations });
+  }
+
+  name(field: string, text: string): string {
+    if (!isName(text)) this.refuse(field, `${quote(text)} is no name: ${NAME_RULE}`);
+    return text;
+  }
+
+  /** A name or an id, to look something up by. */
+  reference(field: string, text: string): string {
+    if (text === '') this.refuse(field, 'name or id is missing');
+    else if (!isName(text)) this.refuse(field, `${quote(text)} is neither a name nor an id: ${NAME_RULE}`);
+    return text;
+  }
+
+  /** An id chosen by the client; one is made where it is empty. */
+  id<Id extends string>(field: string, text: string, make: () => Id): Id {
+    if (text === '') return make();
+    if (!isUuid(text)) this.refuse(field, `${quote(text)} is no UUID in lower case`);
+    return text as Id;
+  }
+
+  cidr(field: string, text: string): Cidr | undefined {
+    const cidr = parseCidr(text);
+    if (cidr !== undefined) return cidr;
+    const meant = networkOf(text);
+    return this.refuse(
+      field,
+      meant === undefined
+        ? `${quote(text)} is no subnet: expected an address and a prefix length, as in 10.1.0.0/24`
+        : `${quote(text)} has host bits set; did you mean ${meant}?`,
+    );
+  }
+
+  ip(field: string, text: string): IpAddress | undefined {
+    return parseIp(text) ?? this.refuse(field, `${quote(text)} is no IP address`);
+  }
+
+  mac(field: string, text: string): Mac | undefined {
+    const mac = parseMac(text);
+    if (mac === undefined) return this.refuse(field, `${quote(text)} is no MAC address, as in 02:42:ac:11:00:02`);
+    if (!isUnicast(mac)) return this.refuse(field, `${mac} cannot be an interface's: it is multicast or zero`);
+    if (mac.startsWith(ROUTER_MAC_PREFIX)) {
+      return this.refuse(field, `${mac} is kept for gateways, like all of ${ROUTER_MAC_PREFIX}*`);
+    }
+    return mac;
+  }
+
+  /** A list or map of bounded size. */
+  size(field: string, what: string, count: number): void {
+    if (count > ENTRIES_MAX) {
+      this.refuse(field, `${String(count)} ${what}, and at most ${String(ENTRIES_MAX)} are taken`);
+    }
+  }
+
+  labels(field: string, labels: Record<string, string>): Labels {
+    const entries = Object.entries(labels);
+    this.size(field, 'entries', entries.length);
+    for (const [key, value] of entries.slice(0, ENTRIES_MAX)) {
+      const at = `${field}[${quote(key.slice(0, KEY_MAX))}]`;
+      if (key === '' || key.length > KEY_MAX || /[\p{Cc}\s=]/u.test(key)) {
+        this.refuse(at, `a key has 1 to ${String(KEY_MAX)} characters, none of them a space or =`);
+      }
+      if (value.length > VALUE_MAX) this.refuse(at, `a value has at most ${String(VALUE_MAX)} characters`);
+      if (/\p{Cc}/u.test(value)) this.refuse(at, 'a value has no control characters');
+    }
+    return labels;
+  }
+
+  revision(field: string, revision: bigint): bigint {
+    if (revision < 0n) this.refuse(field, `${String(revision)} is no revision`);
+    return revision;
+  }
+}
+
+/** Text of others, so that nothing in it can do more than be read. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}...` : text);
+}

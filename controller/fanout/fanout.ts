@@ -1,0 +1,227 @@
+/** Every agent's stream, and what each revision means for each of them. */
+import type { Clock } from '../../core/clock.js';
+import { WeftError } from '../../core/errors.js';
+import type { HostId, NetworkId } from '../../core/ids.js';
+import type { Host } from '../../core/model.js';
+import type { Cache } from '../cache/cache.js';
+import type { ChangeSet, View } from '../cache/view.js';
+import { Frames, encodeChange, encodeDrop, encodeWelcome, type Encoded } from './frames.js';
+import { Session, type Item, type SessionStream } from './session.js';
+import { deltasOf, spanOf, type NetworkDelta } from './span.js';
+
+/** Changes that arrive within this time travel together: one write, one batch, one ack. */
+const TOGETHER_MS = 2;
+
+/** A host whose stream ended is expected back for this long: agents restart, controllers too, channels break. */
+const GRACE_MS = 5_000;
+
+/** What happens, for the metrics. */
+export interface FanoutObserver {
+  encoded(kind: 'frame' | 'change'): void;
+  sent(bytes: number): void;
+}
+
+export interface FanoutOptions {
+  readonly cache: Cache;
+  readonly observer: FanoutObserver;
+  readonly clusterId: string;
+  readonly epoch: string;
+  readonly clock: Clock;
+  readonly graceMs?: number;
+}
+
+export interface OpenOptions {
+  readonly host: Host;
+  readonly stream: SessionStream;
+  readonly onBroken: (error: unknown) => void;
+}
+
+export class Fanout implements Disposable {
+  readonly #options: FanoutOptions;
+  readonly #sessions = new Map<HostId, Session>();
+  readonly #frames: Frames;
+  readonly #subscription: Disposable;
+  readonly #progress = new Set<() => void>();
+  /** Streams that have something new queued. */
+  readonly #dirty = new Set<Session>();
+  #timer: NodeJS.Timeout | undefined;
+  readonly #graceMs: number;
+  readonly #startedMs: number;
+  readonly #lostMs = new Map<HostId, number>();
+  /** Running while a lost host is still expected. */
+  readonly #graces = new Set<NodeJS.Timeout>();
+  #closed = false;
+
+  constructor(options: FanoutOptions) {
+    this.#options = options;
+    this.#graceMs = options.graceMs ?? GRACE_MS;
+    this.#startedMs = options.clock.monotonicMs();
+    this.#endGraceLater();
+    this.#frames = new Frames(() => {
+      options.observer.encoded('frame');
+    });
+    this.#subscription = options.cache.subscribe((changes) => {
+      this.#distribute(changes);
+    });
+  }
+
+  get view(): View {
+    return this.#options.cache.view;
+  }
+
+  /** Every open stream. */
+  get sessions(): Iterable<Session> {
+    return this.#sessions.values();
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Whether this is no controller to ask any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether a host without a stream may still be on its way back. */
+  isExpected(host: HostId): boolean {
+    return this.#options.clock.monotonicMs() - (this.#lostMs.get(host) ?? this.#startedMs) < this.#graceMs;
+  }
+
+  sessionOf(host: HostId): Session | undefined {
+    return this.#sessions.get(host);
+  }
+
+  /** Begins a host's stream with everything in its span. An earlier stream of the host is ended: its agent is gone. */
+  open({ host, stream, onBroken }: OpenOptions): Session {
+    const { clusterId, epoch, observer } = this.#options;
+    if (this.#closed) throw stopping();
+    this.#sessions
+      .get(host.id)
+      ?.end(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
+    const welcome = (session: string): Encoded =>
+      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name });
+    const session = new Session(
+      {
+        ...{ host, stream, onBroken, welcome },
+        refresh: (networks) => this.#refresh(host.id, networks),
+        onSent: (bytes) => {
+          observer.sent(bytes);
+        },
+      },
+      spanOf(this.view, host.id),
+      this.view.revision,
+    );
+    this.#sessions.set(host.id, session);
+    session.kick();
+    this.progressed();
+    return session;
+  }
+
+  /** Ends a session; the host counts as unreachable, unless a newer stream has taken its place. */
+  close(session: Session): void {
+    session.end();
+    this.#dirty.delete(session);
+    if (this.#sessions.get(session.host.id) === session) {
+      this.#sessions.delete(session.host.id);
+      this.#lostMs.set(session.host.id, this.#options.clock.monotonicMs());
+      this.#endGraceLater();
+    }
+    this.progressed();
+  }
+
+  /** Calls `listener` whenever a host may have come closer: an ack, a nack, a stream opened or closed. */
+  onProgress(listener: () => void): Disposable {
+    this.#progress.add(listener);
+    return { [Symbol.dispose]: () => this.#progress.delete(listener) };
+  }
+
+  /** Says that some host has answered. */
+  progressed(): void {
+    for (const listener of this.#progress) listener();
+  }
+
+  /** Ends every stream; agents go to another controller. */
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#subscription[Symbol.dispose]();
+    clearTimeout(this.#timer);
+    for (const session of [...this.#sessions.values()]) {
+      session.end(stopping());
+      this.close(session);
+    }
+    for (const grace of this.#graces) clearTimeout(grace);
+    this.progressed();
+  }
+
+  /** Whoever waits looks again when a host is no longer expected. */
+  #endGraceLater(): void {
+    const grace = setTimeout(() => {
+      this.#graces.delete(grace);
+      this.progressed();
+    }, this.#graceMs + 1);
+    this.#graces.add(grace);
+  }
+
+  #distribute(changes: ChangeSet): void {
+    const { revision } = changes;
+    const items = new Map<HostId, Item[]>();
+    for (const delta of deltasOf(this.view, changes)) {
+      this.#frames.touched(delta.networkId);
+      this.#address(delta, revision, items);
+    }
+    for (const [host, list] of items) {
+      const session = this.#sessions.get(host);
+      if (session === undefined) continue;
+      session.enqueue(revision, list);
+      this.#dirty.add(session);
+    }
+    if (this.#dirty.size > 0) this.#timer ??= setTimeout(() => this.#flush(), TOGETHER_MS);
+  }
+
+  /** Puts what a network's delta means into the hosts' lists; nothing is encoded that no open stream needs. */
+  #address(delta: NetworkDelta, revision: bigint, items: Map<HostId, Item[]>): void {
+    const { networkId, joined, left, stayed } = delta;
+    const give = (hosts: ReadonlySet<HostId>, encode: () => Encoded | undefined): void => {
+      let bytes: Encoded | undefined;
+      for (const host of hosts) {
+        if (!this.#sessions.has(host)) continue;
+        bytes ??= encode();
+        if (bytes === undefined) return;
+        const list = items.get(host);
+        if (list === undefined) items.set(host, [{ networkId, bytes }]);
+        else list.push({ networkId, bytes });
+      }
+    };
+    give(stayed, () => {
+      this.#options.observer.encoded('change');
+      return encodeChange(delta, revision);
+    });
+    give(joined, () => this.#frames.of(this.view, networkId));
+    give(left, () => encodeDrop(networkId, revision));
+  }
+
+  #flush(): void {
+    this.#timer = undefined;
+    for (const session of this.#dirty) session.kick();
+    this.#dirty.clear();
+  }
+
+  #refresh(
+    host: HostId,
+    networks: Iterable<NetworkId>,
+  ): { readonly revision: bigint; readonly items: readonly Encoded[] } {
+    const { view } = this;
+    const span = spanOf(view, host);
+    const items = [...networks].map((id) =>
+      span.has(id) ? (this.#frames.of(view, id) ?? encodeDrop(id, view.revision)) : encodeDrop(id, view.revision),
+    );
+    return { revision: view.revision, items };
+  }
+}
+
+/** The refusal of a controller that is on its way out. */
+export function stopping(): WeftError {
+  return new WeftError({ reason: 'CONTROLLER_UNAVAILABLE', message: 'this controller is stopping; ask another' });
+}

@@ -1,0 +1,132 @@
+/**
+ * Who needs to know what. A host's span: the networks that have an endpoint on it, told in full; of the rest nothing.
+ * Pure: everything follows from the view after a revision and from what that revision changed.
+ */
+import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
+import type { Endpoint, Host, Network, Peer } from '../../core/model.js';
+import type { ChangeSet, View } from '../cache/view.js';
+
+/** What one revision means for one network and the hosts on it. */
+export interface NetworkDelta {
+  readonly networkId: NetworkId;
+  /** Set when the network itself was put. */
+  readonly network: Network | undefined;
+  readonly putEndpoints: readonly Endpoint[];
+  readonly dropEndpoints: readonly EndpointId[];
+  readonly putPeers: readonly Peer[];
+  readonly dropPeers: readonly HostId[];
+  /** Hosts whose span has it now and had it not before: they need it in full. */
+  readonly joined: ReadonlySet<HostId>;
+  /** Hosts whose span had it before and has it not any more. */
+  readonly left: ReadonlySet<HostId>;
+  /** Hosts whose span had it all along: the change is all they need. */
+  readonly stayed: ReadonlySet<HostId>;
+}
+
+/** The networks that concern a host. */
+export function spanOf(view: View, host: HostId): ReadonlySet<NetworkId> {
+  const span = new Set<NetworkId>();
+  for (const { networkId } of view.endpointsOn(host).values()) if (view.networks.has(networkId)) span.add(networkId);
+  return span;
+}
+
+/** The hosts that a network concerns. */
+export function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
+  return new Set([...view.endpointsOf(network).values()].map(({ hostId }) => hostId));
+}
+
+/** A host as its peers need to know it. */
+export function toPeer({ id, vtep, number }: Host): Peer {
+  return { hostId: id, vtep, number };
+}
+
+interface Touched {
+  network: Network | undefined;
+  /** The network was not there before: if endpoints of it were, it could not be read. */
+  appeared: boolean;
+  readonly put: Endpoint[];
+  readonly drop: EndpointId[];
+  /** By how many endpoints each host has more or less than before. */
+  readonly balance: Map<HostId, number>;
+  /** Hosts whose own record changed. */
+  readonly moved: Set<HostId>;
+}
+
+/** Every network that the revision touched, as it concerns the hosts. `view` is exactly at `changes.revision`. */
+export function deltasOf(view: View, changes: ChangeSet): readonly NetworkDelta[] {
+  const touched = new Map<NetworkId, Touched>();
+  const at = (id: NetworkId): Touched => {
+    const known = touched.get(id);
+    if (known !== undefined) return known;
+    const fresh: Touched = {
+      network: undefined,
+      appeared: false,
+      put: [],
+      drop: [],
+      balance: new Map(),
+      moved: new Set(),
+    };
+    touched.set(id, fresh);
+    return fresh;
+  };
+  for (const change of changes.changes) {
+    if (change.kind === 'network') {
+      const network = change.after ?? change.before;
+      if (network === undefined) continue;
+      const touch = at(network.id);
+      touch.network = change.after;
+      touch.appeared = change.before === undefined;
+    } else if (change.kind === 'endpoint') {
+      countEndpoint(at, change.before, change.after);
+    } else {
+      const host = change.after ?? change.before;
+      if (host !== undefined) for (const id of spanOf(view, host.id)) at(id).moved.add(host.id);
+    }
+  }
+  return [...touched].map(([networkId, each]) => toDelta(view, networkId, each));
+}
+
+function countEndpoint(
+  at: (id: NetworkId) => Touched,
+  before: Endpoint | undefined,
+  after: Endpoint | undefined,
+): void {
+  if (before !== undefined) add(at(before.networkId).balance, before.hostId, -1);
+  if (after !== undefined) add(at(after.networkId).balance, after.hostId, 1);
+  if (after !== undefined) at(after.networkId).put.push(after);
+  else if (before !== undefined) at(before.networkId).drop.push(before.id);
+}
+
+function add(balance: Map<HostId, number>, host: HostId, by: number): void {
+  balance.set(host, (balance.get(host) ?? 0) + by);
+}
+
+function toDelta(view: View, networkId: NetworkId, touched: Touched): NetworkDelta {
+  const { network, appeared, put, drop, balance, moved } = touched;
+  // A network that cannot be read, or is gone, concerns nobody, whatever endpoints it left behind.
+  const now = view.networks.has(networkId) ? countsOf(view, networkId) : new Map<HostId, number>();
+  const joined = new Set<HostId>();
+  const left = new Set<HostId>();
+  const stayed = new Set<HostId>();
+  for (const [host, count] of now) {
+    if (appeared || count - (balance.get(host) ?? 0) <= 0) joined.add(host);
+    else stayed.add(host);
+  }
+  for (const [host, by] of balance) if (by < 0 && !now.has(host)) left.add(host);
+  const peers = [...new Set([...joined, ...moved])]
+    .map((id) => view.hosts.get(id))
+    .filter((host) => host !== undefined);
+  return {
+    ...{ networkId, network, joined, left, stayed },
+    putEndpoints: put,
+    dropEndpoints: drop,
+    putPeers: peers.map(toPeer),
+    dropPeers: [...new Set([...left, ...[...moved].filter((id) => !view.hosts.has(id))])],
+  };
+}
+
+function countsOf(view: View, network: NetworkId): Map<HostId, number> {
+  const counts = new Map<HostId, number>();
+  for (const { hostId } of view.endpointsOf(network).values()) add(counts, hostId, 1);
+  return counts;
+}

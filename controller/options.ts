@@ -1,0 +1,173 @@
+/** The command line of weft-controller, read and checked. */
+import { hostname } from 'node:os';
+import { isIP } from 'node:net';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { LOG_LEVELS, type LogLevel } from '../core/daemon/log.js';
+import { NAME_RULE, isName } from '../core/name.js';
+import { VERSION } from '../core/version.js';
+import { DEFAULT_CONTROLLER_PORT } from '../proto/channel.js';
+import { parsePool, type SubnetPool } from './domain/subnet-pool.js';
+import type { Role } from './identity/principal.js';
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Files of the credentials for an external etcd. */
+export interface ExternalEtcd {
+  readonly endpoints: readonly string[];
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface RunOptions {
+  readonly command: 'run';
+  readonly dataDir: string;
+  readonly listen: HostPort;
+  readonly name: string;
+  /** Undefined: an etcd of the controller's own. */
+  readonly etcd: ExternalEtcd | undefined;
+  readonly etcdBinary: string | undefined;
+  /** Empty: the defaults. */
+  readonly pools: readonly SubnetPool[];
+  readonly metrics: HostPort | undefined;
+  readonly logLevel: LogLevel;
+}
+
+export interface IssueOptions {
+  readonly command: 'issue';
+  readonly dataDir: string;
+  readonly role: Exclude<Role, 'controller'>;
+  readonly name: string;
+  readonly out: string;
+}
+
+const DATA_DIR = '/var/lib/weft-controller';
+
+/** What a command line asks for; or the exit status of one that asks for nothing more (help, version, a mistake). */
+export function parseOptions(argv: readonly string[]): RunOptions | IssueOptions | number {
+  let result: RunOptions | IssueOptions | undefined;
+  const program = new Command('weft-controller')
+    .description('Keeps the state of a Weft cluster, and tells every host what concerns it.')
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError('(weft-controller --help says what there is)');
+
+  program
+    .command('run', { isDefault: true })
+    .description('run one controller, until SIGTERM or SIGINT')
+    .option('--data-dir <dir>', 'where keys, credentials and the embedded etcd live', DATA_DIR)
+    .option('--listen <host:port>', 'where agents and clients connect', hostPort, {
+      host: '::',
+      port: DEFAULT_CONTROLLER_PORT,
+    })
+    .option('--name <name>', "this controller's name", name, defaultName())
+    .option('--etcd-endpoints <urls>', 'use this etcd (https://host:port[,...]) instead of an embedded one', urls)
+    .option('--etcd-ca <file>', "the CA of etcd's certificates")
+    .option('--etcd-cert <file>', "this controller's certificate for etcd")
+    .option('--etcd-key <file>', 'and its key')
+    .option('--etcd-binary <path>', 'the etcd to embed (default: etcd, from PATH)')
+    .option('--pool <cidr/size>', 'where automatic subnets come from, as in 10.128.0.0/9/24; repeatable', pool, [])
+    .option('--metrics <host:port|off>', 'where /metrics is served', hostPortOrOff, { host: '127.0.0.1', port: 9470 })
+    .addOption(new Option('--log-level <level>', 'how much is logged').choices(LOG_LEVELS).default('info'))
+    .action((flags: RunFlags, command: Command) => {
+      result = toRunOptions(flags, command);
+    });
+
+  program
+    .command('issue')
+    .description('sign a directory of credentials (ca.crt, client.crt, client.key), without a running controller')
+    .addOption(new Option('--role <role>', 'what its owner is').choices(['host', 'admin']).makeOptionMandatory())
+    .requiredOption('--name <name>', "its owner's name; of a host, the host's name in the cluster", name)
+    .requiredOption('--out <dir>', 'where to write it; made if it is not there')
+    .option('--data-dir <dir>', "the controller's", DATA_DIR)
+    .action((flags: Omit<IssueOptions, 'command'>) => {
+      result = { command: 'issue', ...flags };
+    });
+
+  try {
+    program.parse(argv, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return result ?? 2;
+}
+
+interface RunFlags {
+  readonly dataDir: string;
+  readonly listen: HostPort;
+  readonly name: string;
+  readonly etcdEndpoints?: readonly string[];
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
+  readonly etcdBinary?: string;
+  readonly pool: readonly SubnetPool[];
+  readonly metrics: HostPort | 'off';
+  readonly logLevel: LogLevel;
+}
+
+function toRunOptions(flags: RunFlags, command: Command): RunOptions {
+  const { dataDir, listen, name: ownName, etcdBinary, pool: pools, metrics, logLevel } = flags;
+  const { etcdEndpoints, etcdCa, etcdCert, etcdKey } = flags;
+  const files = [etcdCa, etcdCert, etcdKey];
+  let etcd: ExternalEtcd | undefined;
+  if (etcdEndpoints !== undefined) {
+    if (etcdCa === undefined || etcdCert === undefined || etcdKey === undefined) {
+      return command.error(
+        'error: --etcd-endpoints needs --etcd-ca, --etcd-cert and --etcd-key: Weft speaks to etcd over TLS only',
+      );
+    }
+    etcd = { endpoints: etcdEndpoints, caFile: etcdCa, certFile: etcdCert, keyFile: etcdKey };
+  } else if (files.some((file) => file !== undefined)) {
+    return command.error('error: --etcd-ca, --etcd-cert and --etcd-key go with --etcd-endpoints');
+  }
+  return {
+    ...{ command: 'run', dataDir, listen, name: ownName, etcd, etcdBinary, pools, logLevel },
+    metrics: metrics === 'off' ? undefined : metrics,
+  };
+}
+
+/** `HOST:PORT`, an IPv6 address in brackets. Throws what commander prints. */
+function hostPort(text: string): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  const bracketed = match?.[1] !== undefined;
+  if (host === undefined || port > 65_535 || (bracketed && isIP(host) !== 6)) {
+    throw new InvalidArgumentError('expected HOST:PORT, as in 192.0.2.1:7070 or [::]:7070');
+  }
+  return { host, port };
+}
+
+function hostPortOrOff(text: string): HostPort | 'off' {
+  return text === 'off' ? 'off' : hostPort(text);
+}
+
+function name(text: string): string {
+  if (!isName(text)) throw new InvalidArgumentError(NAME_RULE);
+  return text;
+}
+
+function urls(text: string): readonly string[] {
+  const list = text.split(',');
+  if (list.some((each) => !/^https:\/\/[^/]+:\d+$/.test(each))) {
+    throw new InvalidArgumentError('expected https://HOST:PORT[,...]: Weft speaks to etcd over TLS only');
+  }
+  return list;
+}
+
+function pool(text: string, before: readonly SubnetPool[]): readonly SubnetPool[] {
+  const parsed = parsePool(text);
+  if (typeof parsed === 'string') throw new InvalidArgumentError(parsed);
+  return [...before, parsed];
+}
+
+/** The machine's name, as far as it can be one here: its first label. */
+function defaultName(): string {
+  const label = hostname().split('.')[0] ?? '';
+  return isName(label) ? label : 'controller';
+}

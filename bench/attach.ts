@@ -15,7 +15,7 @@ export const attach: Bench = {
   about: `network connect as the RPC, ${String(ATTACHES)} times, beside the same objects made by ip -batch`,
   run: async (say) => {
     await using lab = await Lab.up({ name: 'bench-attach', hosts: 2 });
-    return run(lab, say);
+    return await run(lab, say);
   },
 };
 

@@ -13,7 +13,7 @@ export const throughput: Bench = {
   about: 'TCP across hosts, one stream, beside the same path made by hand with ip',
   run: async (say) => {
     await using lab = await Lab.up({ name: 'bench-throughput', hosts: 2 });
-    return run(lab, say);
+    return await run(lab, say);
   },
 };
 

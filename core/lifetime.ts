@@ -22,6 +22,11 @@ export function backoffMs(attempt: number, firstMs: number, capMs: number): numb
   return ceiling * (0.5 + Math.random() / 2);
 }
 
+/** Whether a signal has aborted, asked afresh: TypeScript takes `signal.aborted` for unchanged across an await. */
+export function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
 /** A promise with its handles, for the places that settle from an event. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;

@@ -1,5 +1,6 @@
 /** `npm run demo`: the main job on this machine, every claim a check with its figure. Exit status 0 only if all held. */
 import colours from 'picocolors';
+import { isAborted } from '../../core/lifetime.js';
 import { Lab } from '../lab/lab.js';
 import { labDirectory } from '../lab/layout.js';
 import { Reporter } from './reporter.js';
@@ -41,25 +42,31 @@ export async function main(argv: readonly string[]): Promise<number> {
     interrupted.abort();
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  let lab: Lab | undefined;
+  const { signal } = interrupted;
+  let held = false;
   try {
-    lab = await bringUp(reporter, interrupted.signal);
-    if (lab === undefined) return 1;
-    await show(lab, reporter, { hold, signal: interrupted.signal });
+    const lab = await bringUp(reporter, signal);
+    if (lab !== undefined) await show(lab, reporter, { hold, signal });
+    held = hold && lab !== undefined && !isAborted(signal);
   } finally {
-    if (!hold || lab === undefined || interrupted.signal.aborted) await takeDown(reporter);
+    if (!held) await takeDown(reporter);
   }
-  const failed = reporter.outcomes.filter(({ ok }) => !ok);
-  const verdict = interrupted.signal.aborted
-    ? colours.red('interrupted')
-    : failed.length === 0
-      ? colours.green(`all ${String(reporter.outcomes.length)} checks held`)
-      : colours.red(
-          `${String(failed.length)} of ${String(reporter.outcomes.length)} checks failed: ${failed.map(({ title }) => title).join('; ')}`,
-        );
-  process.stdout.write(`\n${colours.bold(verdict)}\n`);
-  if (hold && lab !== undefined && !interrupted.signal.aborted) sayWhatNext(reporter);
-  return failed.length === 0 && !interrupted.signal.aborted ? 0 : 1;
+  const allHeld = conclude(reporter, isAborted(signal));
+  if (held) sayWhatNext(reporter);
+  return allHeld ? 0 : 1;
+}
+
+/** Prints the verdict; whether every check held. */
+function conclude(reporter: Reporter, interrupted: boolean): boolean {
+  const { outcomes } = reporter;
+  const failed = outcomes.filter(({ ok }) => !ok).map(({ title }) => title);
+  if (failed.length === 0 && !interrupted) {
+    reporter.heading(colours.green(`all ${String(outcomes.length)} checks held`));
+    return true;
+  }
+  const failures = `${String(failed.length)} of ${String(outcomes.length)} checks failed: ${failed.join('; ')}`;
+  reporter.heading(colours.red(failed.length === 0 ? 'interrupted' : failures));
+  return false;
 }
 
 async function bringUp(reporter: Reporter, signal: AbortSignal): Promise<Lab | undefined> {
@@ -83,7 +90,7 @@ async function bringUp(reporter: Reporter, signal: AbortSignal): Promise<Lab | u
 
 async function show(lab: Lab, reporter: Reporter, options: { hold: boolean; signal: AbortSignal }): Promise<void> {
   const check = async (title: string, work: (progress: (text: string) => void) => Promise<string>): Promise<void> => {
-    if (!options.signal.aborted) await reporter.step(title, work);
+    if (!isAborted(options.signal)) await reporter.step(title, work);
   };
   await check('every host follows the controller', () => hostsAreReady(lab));
 

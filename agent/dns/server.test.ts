@@ -9,7 +9,7 @@ import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLogger } from '../../core/daemon/log.js';
 import { deleteNetns } from '../kernel/namespace.js';
-import { ip, listIn, runIn, TestNamespaces } from '../kernel/test-namespaces.js';
+import { ip, listIn, runIn, TestNamespaces } from '../kernel/testing.js';
 import { frame, FrameReader } from './frames.js';
 import { DnsServers, type DnsPlace } from './server.js';
 import { networkId, viewOf, type TestNetwork } from './test-view.js';

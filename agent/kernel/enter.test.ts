@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
 import type { EnterOptions } from './enter.js';
-import { runIn, TestNamespaces } from './test-namespaces.js';
+import { runIn, TestNamespaces } from './testing.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 

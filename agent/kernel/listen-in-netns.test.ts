@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listenInNetns } from './listen-in-netns.js';
-import { ip, runIn, TestNamespaces } from './test-namespaces.js';
+import { ip, runIn, TestNamespaces } from './testing.js';
 
 let namespaces: TestNamespaces;
 let netns: string;

@@ -16,7 +16,7 @@ import {
   warmThreadPool,
   type Sync,
 } from './namespace.js';
-import { runIn, TestNamespaces } from './test-namespaces.js';
+import { runIn, TestNamespaces } from './testing.js';
 
 const own = (): string => readlinkSync('/proc/thread-self/ns/net');
 const codeOf = (run: () => unknown): unknown => {

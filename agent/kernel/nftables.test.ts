@@ -6,7 +6,7 @@ import { bridgeAdd, linkSet, vethAdd } from './netlink/link.js';
 import { fdbPut } from './netlink/fdb.js';
 import { openNetns } from './namespace.js';
 import { Nftables, NftablesError, type NftObject } from './nftables.js';
-import { ip, mac, runIn, TestNamespaces } from './test-namespaces.js';
+import { ip, mac, runIn, TestNamespaces } from './testing.js';
 
 let namespaces: TestNamespaces;
 let netns: string;

@@ -1,6 +1,6 @@
 /** The reconciler against the real kernel: hosts in namespaces, no controller. */
 import { describe, expect, it } from 'vitest';
-import { listIn, runIn } from '../kernel/test-namespaces.js';
+import { listIn, runIn } from '../kernel/testing.js';
 import { TestLab, testEndpoint, testNetwork } from './test-lab.js';
 
 const NETWORK = testNetwork(1);

@@ -14,7 +14,7 @@ import {
 import type { Endpoint, EndpointState, Network } from '../../core/model.js';
 import { overlayDriver } from '../drivers/overlay/overlay.js';
 import { createNetns, deleteNetns, listNetns, removeNetnsDirectory } from '../kernel/namespace.js';
-import { cidr, ip, mac, runIn } from '../kernel/test-namespaces.js';
+import { cidr, ip, mac, runIn } from '../kernel/testing.js';
 import type { HostFacts, LocalSandbox } from '../state/desired.js';
 import type { Known } from '../state/settled.js';
 import { LinuxKernel } from '../tables/linux-kernel.js';

@@ -1,7 +1,7 @@
 /** What our messages do to a real kernel, by what `ip` and `bridge` then say; and what we read of what they did. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openNetns } from '../namespace.js';
-import { cidr, ip, listIn, mac, runIn, TestNamespaces } from '../test-namespaces.js';
+import { cidr, ip, listIn, mac, runIn, TestNamespaces } from '../testing.js';
 import { addressDel, addressPut } from './address.js';
 import { bridgePortSet } from './bridge-port.js';
 import { fdbDel, fdbPut } from './fdb.js';

@@ -3,7 +3,7 @@
  * if_link.h, if_addr.h, neighbour.h and if_bridge.h; that the kernel takes them for what they say is effect.test.ts.
  */
 import { describe, expect, it } from 'vitest';
-import { cidr, ip, mac } from '../test-namespaces.js';
+import { cidr, ip, mac } from '../testing.js';
 import { addressDel, addressList, addressPut } from './address.js';
 import { AttributeWriter } from './attribute.js';
 import { bridgePortSet } from './bridge-port.js';

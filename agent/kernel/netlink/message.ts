@@ -3,17 +3,17 @@ import { KernelError } from '../kernel-error.js';
 import { align, NetlinkFormatError, readAttributes, type AttributeWriter } from './attribute.js';
 
 /** Bytes of `struct nlmsghdr`. */
-export const HEADER_LENGTH = 16;
+const HEADER_LENGTH = 16;
 
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 export const NLMSG_OVERRUN = 4;
 
-export const NLM_F_REQUEST = 0x1;
+const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP_INTR = 0x10;
-export const NLM_F_CAPPED = 0x100;
-export const NLM_F_ACK_TLVS = 0x200;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;

@@ -2,13 +2,13 @@
 import {
   ADDRESS_BITS,
   familyOf,
+  ipToNumber,
   makeCidr,
   networkAddressOf,
   prefixLengthOf,
   type Cidr,
   type IpAddress,
 } from '../../../core/address.js';
-import { ipToNumber } from '../../../core/address.js';
 import { readAttributes } from './attribute.js';
 import { AF_OF, familyOfAf } from './family.js';
 import { headerOf } from './header.js';
@@ -33,8 +33,6 @@ const RTN_UNSPEC = 0;
 const RTN_UNICAST = 1;
 const RTNH_F_ONLINK = 4;
 const RTM_F_CLONED = 0x200;
-/** The kernel's metric for IPv6 routes that are given none. */
-const IP6_RT_PRIO_USER = 1024;
 
 /** The table every lookup ends in. */
 export const RT_TABLE_MAIN = 254;
@@ -155,9 +153,4 @@ export function decodeRoute(body: Buffer): ListedRoute | undefined {
     type: header.readUInt8(7),
     scope: header.readUInt8(6),
   };
-}
-
-/** The metric the kernel will list a route with. */
-export function effectiveMetric(route: Route): number {
-  return route.metric ?? (familyOf(route.dst) === 6 ? IP6_RT_PRIO_USER : 0);
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Errno } from '../errno.js';
-import { ip, listIn, mac, runIn, TestNamespaces } from '../test-namespaces.js';
+import { ip, listIn, mac, runIn, TestNamespaces } from '../testing.js';
 import { AttributeWriter, NetlinkFormatError } from './attribute.js';
 import { fdbPut } from './fdb.js';
 import { bridgeAdd, decodeLink, linkDel, linkList, linkSet, vethAdd } from './link.js';

@@ -1,0 +1,262 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LabError } from './lab-error.js';
+import { Lab } from './lab.js';
+import { checkoutDirectory } from './layout.js';
+import { identify, isAlive, listPids, namespaceOf } from './procfs.js';
+import type { Progress } from './progress.js';
+
+let dir: string;
+let before: Machine;
+beforeEach(() => {
+  dir = mkdtempSync(path.join(tmpdir(), 'weft-lab-test-'));
+  before = lookAround();
+});
+afterEach(async () => {
+  for (const { name } of Lab.list({ dir })) await Lab.down(name, { dir });
+  rmSync(dir, { recursive: true });
+});
+
+/** What a lab must leave as it was. */
+interface Machine {
+  readonly namespaces: readonly string[];
+  readonly mounts: string;
+  readonly links: string;
+  readonly named: string;
+}
+
+/** Namespaces by the processes in them: what no process is in, and nothing holds, is gone. */
+function lookAround(): Machine {
+  const all = listPids().flatMap((pid) =>
+    (['net', 'mnt', 'pid'] as const).flatMap((kind) => namespaceOf(pid, kind) ?? []),
+  );
+  return {
+    namespaces: [...new Set(all)].sort(),
+    mounts: readFileSync('/proc/self/mountinfo', 'utf8'),
+    links: execFileSync('ip', ['-brief', 'link'], { encoding: 'utf8' }),
+    named: execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' }),
+  };
+}
+
+/** Other tests run beside this one: their namespaces come and go. */
+function expectNothingOf(labs: readonly Lab[]): void {
+  for (const lab of labs) {
+    expect(existsSync(lab.directory)).toBe(false);
+    for (const { holder } of [...lab.hosts, lab.c1]) expect(isAlive(holder)).toBe(false);
+  }
+  const { namespaces, ...rest } = before;
+  const { namespaces: now, ...restNow } = lookAround();
+  expect(restNow).toEqual(rest);
+  expect(now.filter((namespace) => !namespaces.includes(namespace))).toEqual([]);
+  expect(execFileSync('lsns', ['--noheadings', '--output', 'COMMAND'], { encoding: 'utf8' })).not.toContain(
+    'sleep infinity',
+  );
+}
+
+async function pings(lab: Lab, from: string, address: string): Promise<number> {
+  return (await lab.machine(from).exec(['ping', '-c', '1', '-W', '2', address])).code;
+}
+
+describe('a lab', () => {
+  it('joins its machines by an underlay for both families, without a way out', async () => {
+    const progress: Progress[] = [];
+    const lab = await Lab.create({ name: 'one', hosts: 3, dir, onProgress: (item) => progress.push(item) });
+    expect(lab.hosts.map(({ name }) => name)).toEqual(['h1', 'h2', 'h3']);
+    for (const from of ['h1', 'h2', 'h3', 'c1']) {
+      for (const to of ['192.0.2.1', '192.0.2.3', '192.0.2.201', '2001:db8::2', '2001:db8::c1']) {
+        expect([from, to, await pings(lab, from, to)]).toEqual([from, to, 0]);
+      }
+      expect(await lab.machine(from).must(['ip', 'route', 'show', 'default'])).toBe('');
+      expect(await lab.machine(from).must(['ip', '-6', 'route', 'show', 'default'])).toBe('');
+    }
+    expect(await pings(lab, 'h1', '198.51.100.1')).not.toBe(0);
+    expect(progress.map(({ step, state }) => [step, state])).toEqual([
+      ['machines h1 h2 h3 c1', 'begun'],
+      ['machines h1 h2 h3 c1', 'done'],
+    ]);
+    await lab.down();
+    expectNothingOf([lab]);
+  });
+
+  it('gives every machine its own /run, name, processes and devices', async () => {
+    await using lab = await Lab.create({ name: 'own', hosts: 2, dir });
+    await lab.host('h1').must(['ip', 'netns', 'add', 'mine']);
+    expect(lab.host('h1').namespaces()).toEqual(['mine']);
+    expect(lab.host('h2').namespaces()).toEqual([]);
+    expect(lookAround().named).toBe(before.named);
+    expect(await lab.host('h2').must(['hostname'])).toBe('h2\n');
+    expect(await lab.host('h1').links()).toEqual(['lo', 'eth0']);
+    const kept = await lab.host('h1').spawn(['sleep', '1000'], { log: 'sleep' });
+    expect(lab.host('h1').programs()).toMatchObject([{ command: 'sleep', argv: ['sleep', '1000'] }]);
+    expect(lab.host('h2').programs()).toEqual([]);
+    await kept.kill();
+    expect(lab.host('h1').programs()).toEqual([]);
+  });
+
+  it('collects orphans on its machines', async () => {
+    await using lab = await Lab.create({ name: 'orphans', hosts: 1, dir });
+    await lab.host('h1').must(['setsid', '--fork', 'true']);
+    await expect.poll(() => lab.host('h1').programs()).toEqual([]);
+  });
+
+  it('stands beside another one', async () => {
+    const [one, two] = await Promise.all(['one', 'two'].map((name) => Lab.create({ name, hosts: 2, dir })));
+    if (one === undefined || two === undefined) throw new Error('unreachable');
+    expect(Lab.list({ dir }).map(({ name, state }) => [name, state])).toEqual([
+      ['one', 'up'],
+      ['two', 'up'],
+    ]);
+    await one.down();
+    expect(await pings(two, 'h1', '192.0.2.2')).toBe(0);
+    await two.down();
+    expectNothingOf([one, two]);
+  });
+
+  it('is opened by another process than made it, which can end it', async () => {
+    const made = await Lab.create({ name: 'shared', hosts: 1, dir });
+    const opened = Lab.open('shared', { dir });
+    expect(opened.host('h1').holder).toEqual(made.host('h1').holder);
+    expect((await opened.host('h1').exec(['true'])).code).toBe(0);
+    await opened.down();
+    expectNothingOf([made]);
+    expect(await Lab.down('shared', { dir })).toBe(false);
+  });
+});
+
+describe('refusals', () => {
+  it.each(['', '..', 'a/b', '.hidden', '-x', 'x'.repeat(64)])('%j is no name of a lab', async (name) => {
+    await expect(Lab.create({ name, dir })).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(Lab.down(name, { dir })).rejects.toBeInstanceOf(LabError);
+  });
+
+  it.each([0, 101, 1.5])('%d is no number of hosts', async (hosts) => {
+    await expect(Lab.create({ name: 'x', hosts, dir })).rejects.toMatchObject({ kind: 'invalid' });
+  });
+
+  it('a lab that exists is not made again, and not disturbed', async () => {
+    await using lab = await Lab.create({ name: 'x', hosts: 1, dir });
+    await expect(Lab.create({ name: 'x', dir })).rejects.toMatchObject({ kind: 'exists' });
+    expect(Lab.open('x', { dir }).hosts.map(({ name }) => name)).toEqual(lab.hosts.map(({ name }) => name));
+  });
+
+  it('a lab that does not exist is not found', () => {
+    expect(() => Lab.open('nobody', { dir })).toThrow(LabError);
+  });
+});
+
+describe('running programs', () => {
+  it('tells status, output and what was given, and passes only the given environment', async () => {
+    await using lab = await Lab.create({ name: 'x', hosts: 1, dir });
+    const h1 = lab.host('h1');
+    expect(await h1.exec(['cat'], { input: 'héllo' })).toEqual({ code: 0, stdout: 'héllo', stderr: '' });
+    expect((await h1.exec(['false'])).code).toBe(1);
+    expect((await h1.exec(['no-such-program'])).code).toBe(127);
+    process.env['WEFT_LAB_TEST'] = 'outside';
+    const seen = (await h1.must(['env'], { env: { GIVEN: 'yes' } })).split('\n');
+    delete process.env['WEFT_LAB_TEST'];
+    expect(seen).toContain('GIVEN=yes');
+    expect(seen).toContain('WEFT_CONTROLLER=192.0.2.201:7070');
+    expect(seen.filter((line) => line.startsWith('WEFT_LAB'))).toEqual([]);
+  });
+
+  it('kills on the host what takes too long, or is given up', async () => {
+    await using lab = await Lab.create({ name: 'x', hosts: 1, dir });
+    const h1 = lab.host('h1');
+    await expect(h1.exec(['sleep', '1000'], { timeoutMs: 200 })).rejects.toMatchObject({ kind: 'timed-out' });
+    const stop = new AbortController();
+    const given = h1.exec(['sleep', '1000'], { signal: stop.signal });
+    await expect.poll(() => h1.programs().length).toBe(1);
+    stop.abort(new Error('given up'));
+    await expect(given).rejects.toThrow('given up');
+    await expect.poll(() => h1.programs()).toEqual([]);
+  });
+
+  it('says how a kept one ended, and keeps its output', async () => {
+    await using lab = await Lab.create({ name: 'x', hosts: 1, dir });
+    const h1 = lab.host('h1');
+    const sleeper = await h1.spawn(['sleep', '1000'], { log: 'sleeper' });
+    expect(sleeper.running).toBe(true);
+    expect(await sleeper.stop()).toEqual({ code: undefined, signal: 'SIGTERM' });
+    const speaker = await h1.spawn(['dd', 'if=/dev/zero', 'of=/dev/null', 'count=20000'], { log: 'speaker' });
+    expect(await speaker.exited()).toEqual({ code: 0, signal: undefined });
+    expect(speaker.logTail()).toContain('20000+0 records in');
+  });
+});
+
+describe('down after a crash', () => {
+  /** Makes a lab in another process and kills that as soon as `when` says so. */
+  async function makeAndCrash(name: string, when: () => boolean): Promise<void> {
+    // As it was built, because another process cannot be told to run it from source.
+    const library = path.join(checkoutDirectory(), 'dist/e2e/lab/lab.js');
+    const script = `import { Lab } from ${JSON.stringify(library)}; await Lab.create(JSON.parse(process.argv[1]))`;
+    const options = JSON.stringify({ name, hosts: 3, dir });
+    const maker = spawn(process.execPath, ['--input-type=module', '-e', script, options], { stdio: 'inherit' });
+    const ended = once(maker, 'exit');
+    while (!when() && maker.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 1));
+    maker.kill('SIGKILL');
+    await ended;
+  }
+
+  it('ends what was half made', async () => {
+    let seen = 0;
+    for (let machines = 1; machines <= 5; machines++) {
+      await makeAndCrash('half', () => existsSync(path.join(dir, 'half')) && holdersIn(dir).length >= machines);
+      seen += holdersIn(dir).length;
+      await Lab.down('half', { dir });
+      expect(holdersIn(dir)).toEqual([]);
+      expectNothingOf([]);
+      expect(existsSync(path.join(dir, 'half'))).toBe(false);
+    }
+    expect(seen).toBeGreaterThan(4);
+  });
+
+  it('needs no record, and believes none of a process that is another now', async () => {
+    const lab = await Lab.create({ name: 'x', hosts: 1, dir });
+    const bystander = spawn('sleep', ['1000']);
+    const identity = identify(bystander.pid ?? 0);
+    try {
+      const processes = { 'h1/holder': { pid: bystander.pid, startTime: '1' } };
+      const file = path.join(lab.directory, 'lab.json');
+      for (const text of ['', '{', 'null', JSON.stringify({ version: 1, processes })]) {
+        writeFileSync(file, text);
+        expect(Lab.list({ dir })).toMatchObject([{ name: 'x', state: 'broken' }]);
+        expect(() => Lab.open('x', { dir })).toThrow('weft lab down');
+      }
+      await lab.down();
+      expect(identity && isAlive(identity)).toBe(true);
+      expectNothingOf([lab]);
+    } finally {
+      bystander.kill('SIGKILL');
+    }
+  });
+
+  it('removes a directory that is all there is', async () => {
+    mkdirSync(path.join(dir, 'x'));
+    expect(await Lab.down('x', { dir })).toBe(true);
+    expect(existsSync(path.join(dir, 'x'))).toBe(false);
+  });
+
+  it('ends a lab whose making is aborted', async () => {
+    const stop = new AbortController();
+    const making = Lab.create({ name: 'x', hosts: 3, dir, signal: stop.signal });
+    setTimeout(() => stop.abort(new Error('enough')), 30);
+    await expect(making).rejects.toThrow('enough');
+    expectNothingOf([]);
+    expect(existsSync(path.join(dir, 'x'))).toBe(false);
+  });
+});
+
+/** Processes that carry the mark of a lab in this directory. */
+function holdersIn(directory: string): number[] {
+  return listPids().filter((pid) => {
+    try {
+      return readFileSync(`/proc/${String(pid)}/environ`, 'utf8').includes(`WEFT_LAB_HOLDER=${directory}/`);
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,28 @@
+/** What is still there on hosts and in etcd once every network and sandbox was removed. Should be nothing. */
+import type { LabController } from './lab-controller.js';
+import type { LabHost } from './lab-host.js';
+
+/** Links that a host has from the lab itself. */
+const OWN_LINKS: readonly string[] = ['lo', 'eth0'];
+
+/** Keys that a cluster without networks has: about itself, its hosts and its controllers. */
+const OWN_KEYS =
+  /^\/weft\/v1\/(o\/(meta|hosts\/.*|alive\/.*|controllers\/.*)|g\/(names\/host|vteps|numbers|hosts?)\/.*)$/;
+
+/** Named namespaces, links and programs on a host that neither the lab nor its agent accounts for: `h1: link vxlan0`. */
+export async function leftoversOnHost(host: LabHost): Promise<string[]> {
+  const links = (await host.links()).filter((name) => !OWN_LINKS.includes(name));
+  const agent = host.agent.process?.identity.pid;
+  const programs = host.programs().filter(({ pid }) => pid !== agent);
+  return [
+    ...host.namespaces().map((name) => `${host.name}: namespace ${name}`),
+    ...links.map((name) => `${host.name}: link ${name}`),
+    ...programs.map(({ pid, argv }) => `${host.name}: process ${String(pid)} ${argv.join(' ')}`),
+  ];
+}
+
+/** Keys in etcd that are not the cluster's own: `etcd: /weft/v1/o/networks/...`. */
+export async function leftoversInEtcd(controller: LabController, signal?: AbortSignal): Promise<string[]> {
+  const keys = await controller.etcdKeys(signal);
+  return keys.filter((key) => !OWN_KEYS.test(key)).map((key) => `etcd: ${key}`);
+}

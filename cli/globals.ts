@@ -39,6 +39,7 @@ export const ENVIRONMENT: readonly (readonly [variable: string, description: str
   ['WEFT_CONTROLLER', `controllers, as --controller (default ${DEFAULT_CONTROLLERS})`],
   ['WEFT_AGENT', `the socket of this host's agent, as --agent (default ${DEFAULT_AGENT_SOCKET})`],
   ['WEFT_TLS_DIR', 'ca.crt, client.crt and client.key, as --tls-dir (default ~/.config/weft/tls)'],
+  ['WEFT_LAB_DIR', 'where labs are kept (default /var/lib/weft-lab)'],
   ['NO_COLOR', 'where set: no colours'],
 ];
 

@@ -31,6 +31,11 @@ const NOUNS: readonly Noun[] = [
   { name: 'host', description: 'the hosts of the cluster', load: () => import('./commands/host.js') },
   { name: 'status', description: 'the cluster at a glance', load: () => import('./commands/status.js') },
   {
+    name: 'lab',
+    description: 'a cluster in namespaces of this machine, to try things',
+    load: () => import('./commands/lab.js'),
+  },
+  {
     name: 'completion',
     description: 'print a script that completes commands and names in your shell',
     load: () => import('./commands/completion.js'),
@@ -105,7 +110,7 @@ function renderHelpEnd(): string {
     '',
     'Exit status:',
     ...Object.entries(EXIT_MEANINGS).map(([code, meaning]) => `  ${code}  ${meaning}`),
-    '  exec and run end with the status of the program they ran.',
+    '  exec, run and lab exec end with the status of the program they ran.',
   ].join('\n');
 }
 

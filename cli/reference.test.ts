@@ -30,7 +30,7 @@ describe('the tree of commands', () => {
       ...['create', 'ls', 'inspect', 'rm', 'connect', 'disconnect'].map((verb) => `weft network ${verb}`),
       ...['create', 'ls', 'inspect', 'rm'].map((verb) => `weft sandbox ${verb}`),
       ...['weft exec', 'weft run', 'weft endpoint ls', 'weft endpoint inspect', 'weft host ls', 'weft host inspect'],
-      ...['weft status', 'weft completion'],
+      ...['weft status', 'weft completion', ...['up', 'exec', 'ls', 'down'].map((verb) => `weft lab ${verb}`)],
     ];
     expect(leavesOf(program).map((command) => pathOf(command))).toEqual(expect.arrayContaining(built));
   });

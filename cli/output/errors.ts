@@ -1,6 +1,6 @@
 /** How a command ends that did not get there: one line that says what to do, and the exit status of INTERFACE's table. */
 import { CommanderError } from 'commander';
-import { EXIT, REASONS, WeftError, type Reason } from '../../core/errors.js';
+import { EXIT, REASONS, WeftError, type Reason, type StatusName } from '../../core/errors.js';
 import { Interruption } from '../surroundings.js';
 
 /** Exit status of what is no refusal at all: a mistake in Weft. */
@@ -15,9 +15,21 @@ const HINTS: Partial<Record<Reason, string>> = {
   NOT_CONVERGED: 'see weft status, or allow more with --timeout SECONDS',
 };
 
+/** A failure of what is no part of a cluster, such as a lab: it has no reason in the table, but a status like the others. */
+export class LocalFailure extends Error {
+  override readonly name = 'LocalFailure';
+  constructor(
+    readonly status: StatusName,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** The exit status that tells scripts what went wrong. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof WeftError) return EXIT[error.status];
+  if (error instanceof WeftError || error instanceof LocalFailure) return EXIT[error.status];
   // Help and version are asked for and end with 0; commander's own codes for everything else are bad usage.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof Interruption) return error.exitCode;
@@ -38,6 +50,8 @@ export function renderError(error: unknown, context: ErrorContext): string {
     if (error.code === 'commander.help' || error.exitCode === 0) return '';
     return `weft: ${oneLine(usageText(error.message))}; see ${context.helpCommand}\n`;
   }
+  // It may carry the end of a log, which only makes sense line by line.
+  if (error instanceof LocalFailure) return `weft: ${error.message.trim()}\n`;
   const message = error instanceof Error ? error.message : String(error);
   const reason = error instanceof WeftError ? error.reason : 'INTERNAL';
   const hint = HINTS[reason];

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Daemon } from './daemon.js';
 import { program } from './lab-host.js';
 import { LabError } from './lab-error.js';
-import { CONTROLLER_PORT, controllerPlace } from './layout.js';
+import { checkoutDirectory, CONTROLLER_PORT, controllerPlace } from './layout.js';
 import { NamespaceHost, type NamespaceHostOptions, type RunningProgram } from './namespace-host.js';
 import { identify, isAlive, sendSignal } from './procfs.js';
 import { pause } from '../../core/lifetime.js';
@@ -11,24 +11,6 @@ import { pause } from '../../core/lifetime.js';
 /** Everything of Weft in etcd lies between these two keys. */
 const KEYS_FROM = '/weft/v1/';
 const KEYS_TO = '/weft/v10';
-
-/** etcd's own client is not part of the set-up, so its JSON gateway is asked, from where it can be reached. */
-const LIST_KEYS = `
-  const { readFileSync } = require('node:fs');
-  const [url, pair, ca, from, to] = process.argv.slice(1);
-  const base64 = (text) => Buffer.from(text).toString('base64');
-  const identity = { key: readFileSync(pair), cert: readFileSync(pair), ca: readFileSync(ca), servername: 'localhost' };
-  const request = require('node:https').request(url + '/v3/kv/range', { method: 'POST', ...identity }, (response) => {
-    let text = '';
-    response.on('data', (chunk) => (text += chunk));
-    response.on('end', () => {
-      const { kvs = [], error } = JSON.parse(text);
-      if (error) throw new Error(error);
-      console.log(JSON.stringify(kvs.map(({ key }) => Buffer.from(key, 'base64').toString())));
-    });
-  });
-  request.end(JSON.stringify({ key: base64(from), range_end: base64(to), keys_only: true }));
-`;
 
 /** Where the first controller puts the operator's credentials at its first start. */
 export function operatorCredentials(labDirectory: string): string {
@@ -85,7 +67,9 @@ export class LabController extends NamespaceHost {
         ?.argv.find((text) => text.startsWith(`--${name}=`))
         ?.slice(name.length + 3) ?? '';
     const facts = ['listen-client-urls', 'cert-file', 'trusted-ca-file'].map(argument);
-    const script = [process.execPath, '-e', LIST_KEYS, ...facts, KEYS_FROM, KEYS_TO];
-    return JSON.parse(await this.must(script, { timeoutMs: 10_000, ...(signal && { signal }) })) as string[];
+    const library = path.join(checkoutDirectory(), 'dist/e2e/lab/etcd-keys.js');
+    const script = `import { main } from ${JSON.stringify(library)}; await main(process.argv.slice(1));`;
+    const argv = [process.execPath, '--input-type=module', '-e', script, ...facts, KEYS_FROM, KEYS_TO];
+    return JSON.parse(await this.must(argv, { timeoutMs: 10_000, ...(signal && { signal }) })) as string[];
   }
 }

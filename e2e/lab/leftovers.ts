@@ -5,9 +5,8 @@ import type { LabHost } from './lab-host.js';
 /** Links that a host has from the lab itself. */
 const OWN_LINKS: readonly string[] = ['lo', 'eth0'];
 
-/** Keys that a cluster without networks has: about itself, its hosts and its controllers. */
-const OWN_KEYS =
-  /^\/weft\/v1\/(o\/(meta|hosts\/.*|alive\/.*|controllers\/.*)|g\/(names\/host|vteps|numbers|hosts?)\/.*)$/;
+/** Keys that a cluster without networks has: of itself, of its hosts, and one that is only ever rewritten (spaces). */
+const OWN_KEYS = /^\/weft\/v1\/(o\/(meta$|hosts\/)|g\/(names\/host|numbers\/host|vteps|spaces)\/)/;
 
 /** Named namespaces, links and programs on a host that neither the lab nor its agent accounts for: `h1: link vxlan0`. */
 export async function leftoversOnHost(host: LabHost): Promise<string[]> {

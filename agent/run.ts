@@ -1,0 +1,236 @@
+/** The agent's parts, made and joined. The only place that knows all of them. */
+import { mkdirSync } from 'node:fs';
+import { createLogger, type Logger } from '../core/daemon/log.js';
+import { serveMetrics } from '../core/daemon/metrics-server.js';
+import { runDaemon } from '../core/daemon/run.js';
+import type { IpAddress } from '../core/address.js';
+import { WeftError } from '../core/errors.js';
+import type { HostId } from '../core/ids.js';
+import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
+import { AgentSyncServiceClient } from '../proto/gen/weft/v1/agent_sync.js';
+import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
+import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
+import { DnsServers } from './dns/server.js';
+import { overlayDriver } from './drivers/overlay/overlay.js';
+import type { RunFlags } from './flags.js';
+import { warmThreadPool } from './kernel/namespace.js';
+import { probe } from './kernel/probe.js';
+import { AgentMetrics } from './metrics.js';
+import { Reconciler, type Companion } from './reconcile/reconciler.js';
+import { EndpointCalls } from './runtimes/endpoint-calls.js';
+import { SandboxKeeper } from './runtimes/keeper.js';
+import { LocalApi } from './runtimes/local-api/local-api.js';
+import { SandboxFiles } from './sandbox/files.js';
+import { loadHostId } from './sandbox/host-id.js';
+import { SandboxRegistry } from './sandbox/registry.js';
+import type { HostFacts } from './state/desired.js';
+import { SyncClient, type Identity } from './sync/client.js';
+import { remoteController } from './sync/controller.js';
+import { LinuxKernel } from './tables/linux-kernel.js';
+import { networkNamespace, sandboxNamespace } from './tables/namespace-names.js';
+import { Teardown } from './teardown.js';
+import { addressOfDefaultRoute, addressTowards, mtuOfAddress } from './tables/underlay.js';
+
+/** How long the first contact may take. A host that never reaches a controller is misconfigured, and says so. */
+const FIRST_CONTACT_MS = 30_000;
+const UNDERLAY_CHECK_MS = 60_000;
+
+/** Runs the agent until it is told to stop; the process's exit status. The kernel is left as it is: a restart loses nothing. */
+export async function run(flags: RunFlags): Promise<number> {
+  const missing = probe();
+  if (missing.length > 0) {
+    for (const { message } of missing) process.stderr.write(`weft-agent: ${message}\n`);
+    return 1;
+  }
+  const log = createLogger({ daemon: 'weft-agent', level: flags.logLevel });
+  return runDaemon(log, (signal) => work(flags, log, signal));
+}
+
+async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<void> {
+  // Before any namespace is entered: see there.
+  await warmThreadPool();
+  await using stack = new Teardown();
+  const failing = new AbortController();
+  const signal = AbortSignal.any([stop, failing.signal]);
+
+  mkdirSync(flags.stateDir, { recursive: true, mode: 0o700 });
+  const hostId = await loadHostId(flags.stateDir);
+  const vtep = flags.vtep ?? (await findVtep(flags.controller));
+  const metrics = new AgentMetrics();
+  const registry = SandboxRegistry.open(flags.stateDir);
+  for (const problem of registry.problems) log.error(problem, 'a sandbox’s record cannot be read');
+  const files = new SandboxFiles(flags.runDir);
+  const kernel = stack.use(new LinuxKernel());
+  const dns = stack.use(new DnsServers({ log, registry: metrics.registry }));
+
+  const controllerName = `the controller at ${flags.controller}`;
+  const channelCredentials = await loadCredentials(flags.tlsDir);
+  const channel = openChannel(parseControllers(flags.controller), channelCredentials);
+  stack.defer(() => {
+    channel.close();
+  });
+  const options = { ...CHANNEL_OPTIONS, channelOverride: channel };
+  const sync = new SyncClient({
+    client: new AgentSyncServiceClient('', channelCredentials, options),
+    controller: controllerName,
+    hostId,
+    vtep,
+    log,
+  });
+  const controller = remoteController({
+    endpoints: new EndpointServiceClient('', channelCredentials, options),
+    cluster: new ClusterServiceClient('', channelCredentials, options),
+    name: controllerName,
+  });
+
+  const facts = new Facts(hostId, vtep);
+  const answerDns: Companion = (state, { known }) =>
+    known === undefined
+      ? []
+      : dns.update(
+          new Map(
+            [...state.networks].map(([id, { network }]) => [
+              id,
+              {
+                netns: kernel.pathOf(networkNamespace(id)),
+                addresses: network.subnets.map(({ gateway }) => gateway),
+              },
+            ]),
+          ),
+          known.view,
+        );
+  const reconciler = stack.use(
+    new Reconciler({
+      kernel,
+      drivers: [overlayDriver],
+      companions: [(state) => files.update(state.sandboxes), answerDns],
+      input: () => {
+        const { known, identity } = sync.state.value;
+        return { known, facts: facts.with(identity), sandboxes: registry.sandboxes };
+      },
+      log,
+      onPass: (figures) => {
+        metrics.passed(figures);
+      },
+    }),
+  );
+  const kick = (): void => {
+    reconciler.kick();
+  };
+  const keeper = new SandboxKeeper({
+    hostId,
+    registry,
+    files,
+    calls: new EndpointCalls({ controller, sync: sync.state }),
+    sync: sync.state,
+    settled: reconciler.settled,
+    kick,
+    netnsOf: (name) => kernel.pathOf(sandboxNamespace(name)),
+    log,
+    signal,
+    onAttached: (durationMs) => {
+      metrics.attached(durationMs);
+    },
+  });
+  stack.defer(() => keeper.stopped());
+  const api = stack.use(new LocalApi({ sandboxes: keeper, runDirectory: flags.runDir, log }));
+  if (flags.metrics !== undefined) {
+    stack.use(await serveMetrics({ registry: metrics.registry, ...flags.metrics }));
+  }
+
+  keeper.start();
+  sync.state.subscribe((state) => {
+    metrics.synced(state);
+    kick();
+  });
+  reconciler.settled.subscribe((settled) => {
+    sync.tell(settled);
+  });
+  const underlay = setInterval(() => {
+    if (facts.refresh(log)) kick();
+  }, UNDERLAY_CHECK_MS);
+  stack.defer(() => {
+    clearInterval(underlay);
+  });
+  await api.start();
+  reconciler.start();
+  log.info({ hostId, vtep, underlayMtu: facts.underlayMtu, socket: api.socket }, 'started');
+  try {
+    await Promise.all([sync.run(signal), firstContact(sync, controllerName, signal)]);
+  } finally {
+    failing.abort();
+  }
+}
+
+/** Rejects with CONTROLLER_UNAVAILABLE when no controller welcomes this host in time. */
+async function firstContact(sync: SyncClient, controller: string, signal: AbortSignal): Promise<void> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(FIRST_CONTACT_MS)]);
+  try {
+    await sync.state.until(({ identity }) => identity, late);
+  } catch {
+    if (signal.aborted) return;
+    throw (
+      sync.lastError ??
+      new WeftError({ reason: 'CONTROLLER_UNAVAILABLE', message: `${controller} does not answer; is it running?` })
+    );
+  }
+}
+
+async function findVtep(controllers: string): Promise<IpAddress> {
+  const fromDefault = addressOfDefaultRoute();
+  if (fromDefault !== undefined) return fromDefault;
+  const host = /^\[?([^\]]+?)\]?(?::\d+)?$/.exec(controllers.split(',')[0] ?? '')?.[1];
+  const towards = host === undefined ? undefined : await addressTowards(host);
+  if (towards !== undefined) return towards;
+  throw new WeftError({
+    reason: 'ARGUMENT_INVALID',
+    message: 'this host has no default route and no route to the controller; name its tunnel address with --vtep',
+  });
+}
+
+/** This host's facts, as one object for as long as they are the same. */
+class Facts {
+  readonly #hostId: HostId;
+  readonly #vtep: IpAddress;
+  #underlayMtu: number;
+  #identity: Identity | undefined;
+  #facts: HostFacts | undefined;
+
+  constructor(hostId: HostId, vtep: IpAddress) {
+    this.#hostId = hostId;
+    this.#vtep = vtep;
+    const mtu = mtuOfAddress(vtep);
+    if (mtu === undefined) {
+      throw new WeftError({
+        reason: 'ARGUMENT_INVALID',
+        message: `${vtep} is no address of this host; name its tunnel address with --vtep`,
+      });
+    }
+    this.#underlayMtu = mtu;
+  }
+
+  get underlayMtu(): number {
+    return this.#underlayMtu;
+  }
+
+  /** Undefined before the controller has told who this host is. */
+  with(identity: Identity | undefined): HostFacts | undefined {
+    if (identity === undefined) return undefined;
+    if (this.#facts === undefined || this.#identity !== identity) {
+      const { hostNumber: number, hostName: name } = identity;
+      this.#identity = identity;
+      this.#facts = { hostId: this.#hostId, name, number, vtep: this.#vtep, underlayMtu: this.#underlayMtu };
+    }
+    return this.#facts;
+  }
+
+  /** Looks at the underlay again; whether its MTU is another. */
+  refresh(log: Logger): boolean {
+    const mtu = mtuOfAddress(this.#vtep);
+    if (mtu === undefined || mtu === this.#underlayMtu) return false;
+    log.info({ before: this.#underlayMtu, underlayMtu: mtu }, 'the underlay’s MTU has changed');
+    this.#underlayMtu = mtu;
+    this.#facts = undefined;
+    return true;
+  }
+}

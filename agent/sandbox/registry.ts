@@ -1,0 +1,118 @@
+/** The sandboxes of this host: in memory to read, one file each on disk to survive. */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Problem } from '../../core/model.js';
+import type { LocalSandbox } from '../state/desired.js';
+import { removeDurably, writeDurably } from './durable-file.js';
+import { decodeRecord, encodeRecord, type SandboxRecord } from './record.js';
+
+const SUFFIX = '.json';
+
+/** Records change in memory at once and reach the disk in order; who depends on the disk awaits the returned promise. */
+export class SandboxRegistry {
+  readonly #directory: string;
+  readonly #records = new Map<string, SandboxRecord>();
+  /** The last write of each file: writes to one file must not overtake each other. */
+  readonly #writes = new Map<string, Promise<void>>();
+  #problems: readonly Problem[] = [];
+  #list: readonly LocalSandbox[] | undefined;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Reads every record below `stateDirectory`. One that cannot be read is left as it is, and told in `problems`. */
+  static open(stateDirectory: string): SandboxRegistry {
+    const directory = path.join(stateDirectory, 'sandboxes');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const registry = new SandboxRegistry(directory);
+    const problems: Problem[] = [];
+    for (const file of readdirSync(directory).sort()) {
+      if (!file.endsWith(SUFFIX)) continue; // a draft that a crash left
+      try {
+        const record = decodeRecord(readFileSync(path.join(directory, file), 'utf8'));
+        if (file !== `${record.name}${SUFFIX}`) throw new Error(`it is of sandbox ${record.name}`);
+        registry.#records.set(record.name, record);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        const message = `this record cannot be read and is left alone (${reason}); repair or remove the file, then restart the agent`;
+        problems.push({ object: path.join(directory, file), message });
+      }
+    }
+    registry.#problems = problems;
+    return registry;
+  }
+
+  /** Files that could not be read. */
+  get problems(): readonly Problem[] {
+    return this.#problems;
+  }
+
+  /** The sandboxes as the desired state needs them: all, in the order of their names, without attachments that are to go. */
+  get sandboxes(): readonly LocalSandbox[] {
+    this.#list ??= this.list().map(({ name, attachments }) => ({ name, attachments }));
+    return this.#list;
+  }
+
+  /** Every record, in the order of the names. */
+  list(): SandboxRecord[] {
+    return [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get(name: string): SandboxRecord | undefined {
+    return this.#records.get(name);
+  }
+
+  /** Whether a file of that name is there which could not be read: its sandbox may exist, so none may take its name. */
+  isUnreadable(name: string): boolean {
+    return this.#problems.some(({ object }) => object === this.#fileOf(name));
+  }
+
+  /** Resolves when the record is on disk. When the disk refuses it, the record that was there before is back. */
+  put(record: SandboxRecord): Promise<void> {
+    const { name } = record;
+    const before = this.#records.get(name);
+    this.#records.set(name, record);
+    return this.#write(name, async () => {
+      try {
+        await writeDurably(this.#fileOf(name), encodeRecord(record));
+      } catch (error) {
+        if (this.#records.get(name) === record) this.#restore(name, before);
+        throw error;
+      }
+    });
+  }
+
+  #restore(name: string, record: SandboxRecord | undefined): void {
+    this.#list = undefined;
+    if (record === undefined) this.#records.delete(name);
+    else this.#records.set(name, record);
+  }
+
+  /** Resolves when it is gone from the disk. */
+  drop(name: string): Promise<void> {
+    this.#records.delete(name);
+    return this.#write(name, () => removeDurably(this.#fileOf(name)));
+  }
+
+  /** Resolves when everything put or dropped so far has been tried. */
+  async flushed(): Promise<void> {
+    await Promise.allSettled([...this.#writes.values()]);
+  }
+
+  #write(name: string, act: () => Promise<void>): Promise<void> {
+    this.#list = undefined;
+    const before = this.#writes.get(name) ?? Promise.resolve();
+    const write = before.then(act, act);
+    const last = write.finally(() => {
+      if (this.#writes.get(name) === last) this.#writes.delete(name);
+    });
+    last.catch(() => undefined); // told to whoever awaits the write
+    this.#writes.set(name, last);
+    return write;
+  }
+
+  #fileOf(name: string): string {
+    return path.join(this.#directory, `${name}${SUFFIX}`);
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * This host's stream to a controller: Hello, then the cluster's state as it changes, and back what the kernel was
+ * brought to. When the stream ends it is opened again, to whichever controller answers; what was known stays in use
+ * until the new stream has told everything once.
+ */
+import { Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import { randomUUID } from 'node:crypto';
+import type { IpAddress } from '../../core/address.js';
+import type { Logger } from '../../core/daemon/log.js';
+import { WeftError, type Reason } from '../../core/errors.js';
+import type { HostId } from '../../core/ids.js';
+import { backoffMs, pause } from '../../core/lifetime.js';
+import { VERSION } from '../../core/version.js';
+import { REQUEST_ID_KEY } from '../../proto/call.js';
+import type { AgentSyncServiceClient, SyncRequest, SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
+import { decodeStatus } from '../../proto/status.js';
+import { Latest } from '../state/latest.js';
+import type { Known, Settled } from '../state/settled.js';
+import { StreamReader } from './stream.js';
+
+const RETRY_FIRST_MS = 100;
+const RETRY_CAP_MS = 5_000;
+
+/** What the controllers have told this host. */
+export interface SyncState {
+  /** The live stream's, which this host's own requests carry; undefined while there is none. */
+  readonly session: string | undefined;
+  /** From the first Welcome on. The same object as long as nothing in it changed. */
+  readonly identity: Identity | undefined;
+  /** From the first InSync on. */
+  readonly known: Known | undefined;
+}
+
+/** Who this host is in the cluster. */
+export interface Identity {
+  readonly clusterId: string;
+  readonly epoch: string;
+  readonly hostNumber: number;
+  readonly hostName: string;
+}
+
+export interface SyncOptions {
+  readonly client: AgentSyncServiceClient;
+  /** For errors: `the controller at 192.0.2.201:7070`. */
+  readonly controller: string;
+  readonly hostId: HostId;
+  readonly vtep: IpAddress;
+  readonly log: Logger;
+}
+
+/** Refusals that trying again does not change: somebody must change the host, or its certificate. */
+const PERMANENT: ReadonlySet<Reason> = new Set([
+  'NOT_ALLOWED',
+  'NOT_IDENTIFIED',
+  'HOST_NAME_TAKEN',
+  'ID_TAKEN',
+  'VTEP_TAKEN',
+  'ARGUMENT_INVALID',
+]);
+
+type Stream = ClientDuplexStream<SyncRequest, SyncResponse>;
+
+export class SyncClient {
+  readonly #options: SyncOptions;
+  #stream: Stream | undefined;
+  #said: string | undefined;
+
+  readonly state = new Latest<SyncState>({ session: undefined, identity: undefined, known: undefined });
+  /** Why the last stream ended; undefined while one is alive. */
+  lastError: WeftError | undefined;
+
+  constructor(options: SyncOptions) {
+    this.#options = options;
+  }
+
+  /** Follows the cluster until the signal aborts. Rejects only when the first stream is refused for good. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const end = await this.#follow(signal);
+      if (signal.aborted) return;
+      this.lastError = end.error;
+      this.state.set({ ...this.state.value, session: undefined });
+      if (PERMANENT.has(end.error.reason) && this.state.value.identity === undefined) throw end.error;
+      log.warn({ reason: end.error.reason, attempt }, `sync ended: ${end.error.message}`);
+      // A stream that worked is opened again at once: its controller has stopped, and another may be there.
+      if (end.worked) attempt = -1;
+      else if (!(await pause(backoffMs(attempt, RETRY_FIRST_MS, RETRY_CAP_MS), signal))) return;
+    }
+  }
+
+  /** Tells the controller what the kernel was brought to. What a stream was told already is not repeated, except for reports. */
+  tell(settled: Settled): void {
+    const { known, problems } = settled;
+    const stream = this.#stream;
+    if (stream === undefined || known === undefined || known.session !== this.state.value.session) return;
+    const report = reportOf(settled);
+    if (report !== undefined) stream.write({ message: { $case: 'report', value: report } });
+    const saying = `${String(known.revision)} ${problems.map(({ object, message }) => `${object} ${message}`).join()}`;
+    if (saying === this.#said) return;
+    this.#said = saying;
+    const { revision } = known;
+    stream.write(
+      problems.length === 0
+        ? { message: { $case: 'ack', value: { revision } } }
+        : { message: { $case: 'nack', value: { revision, problems: problems.map((problem) => ({ ...problem })) } } },
+    );
+  }
+
+  /** One stream, to its end. */
+  #follow(signal: AbortSignal): Promise<{ readonly error: WeftError; readonly worked: boolean }> {
+    const { client, controller, hostId, vtep } = this.#options;
+    return new Promise((resolve) => {
+      const metadata = new Metadata();
+      metadata.set(REQUEST_ID_KEY, randomUUID());
+      const stream = client.sync(metadata);
+      const reader = new StreamReader();
+      let worked = false;
+      let cause: WeftError | undefined;
+      const cancel = (): void => {
+        stream.cancel();
+      };
+      const finish = (error: WeftError): void => {
+        signal.removeEventListener('abort', cancel);
+        if (this.#stream === stream) this.#stream = undefined;
+        resolve({ error: cause ?? error, worked });
+      };
+      stream.on('data', (response: SyncResponse) => {
+        try {
+          worked = this.#onMessage(stream, reader, response) || worked;
+        } catch (error) {
+          const reason = error instanceof Error ? error.message : String(error);
+          cause ??= new WeftError({ reason: 'INTERNAL', message: `${controller} sent what it must not: ${reason}` });
+          cancel();
+        }
+      });
+      stream.on('error', (error: ServiceError) => {
+        finish(decodeStatus(error, { name: controller, unavailable: 'CONTROLLER_UNAVAILABLE' }));
+      });
+      stream.on('status', ({ code }) => {
+        if ((code as number) !== (status.OK as number)) return; // `error` follows
+        finish(new WeftError({ reason: 'CONTROLLER_UNAVAILABLE', message: `${controller} ended the stream` }));
+      });
+      signal.addEventListener('abort', cancel, { once: true });
+      if (signal.aborted) cancel();
+      const epoch = this.state.value.identity?.epoch ?? '';
+      stream.write({ message: { $case: 'hello', value: { hostId, vtep, version: VERSION, epoch } } });
+    });
+  }
+
+  /** Whether the stream has told everything once. */
+  #onMessage(stream: Stream, reader: StreamReader, response: SyncResponse): boolean {
+    const event = reader.read(response);
+    if (event.kind === 'none') return false;
+    if (event.kind === 'welcome') {
+      this.#stream = stream;
+      this.#said = undefined;
+      this.lastError = undefined;
+      const identity = this.#identityOf(event.welcome);
+      this.state.set({ ...this.state.value, session: event.welcome.session, identity });
+      this.#options.log.info({ session: event.welcome.session, ...identity }, 'following the cluster');
+      return false;
+    }
+    this.state.set({ ...this.state.value, known: event.known });
+    return true;
+  }
+
+  #identityOf({ clusterId, epoch, hostNumber, hostName }: Welcome): Identity {
+    const before = this.state.value.identity;
+    const isSame =
+      before?.clusterId === clusterId &&
+      before.epoch === epoch &&
+      before.hostNumber === hostNumber &&
+      before.hostName === hostName;
+    return isSame ? before : { clusterId, epoch, hostNumber, hostName };
+  }
+}
+
+/** Pending endpoints that are in the kernel, removing ones that are not; undefined when there is neither. */
+function reportOf({ known, attached, removed }: Settled) {
+  const readyEndpointIds: string[] = [];
+  for (const { endpoints } of known?.view.values() ?? []) {
+    for (const [id, { state }] of endpoints) if (state === 'pending' && attached.has(id)) readyEndpointIds.push(id);
+  }
+  if (readyEndpointIds.length === 0 && removed.length === 0) return undefined;
+  return { readyEndpointIds, removedEndpointIds: [...removed] };
+}

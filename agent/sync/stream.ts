@@ -1,0 +1,55 @@
+/** What one sync stream has told so far: messages in, the view as of each InSync out. No I/O. */
+import { fold, type Change, type HostView, type Snapshot } from '../../core/fold.js';
+import { decodeChange, decodeDrop, decodeFrame } from '../../proto/codec.js';
+import type { SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { Known } from '../state/settled.js';
+
+/** What a message amounts to: nothing yet, the stream's acceptance, or a view in sync. */
+export type StreamEvent =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'welcome'; readonly welcome: Welcome }
+  | { readonly kind: 'known'; readonly known: Known };
+
+/** A message out of its turn. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+}
+
+const NONE: StreamEvent = { kind: 'none' };
+
+/** Begins from nothing with each stream: a network that is not framed again is gone. */
+export class StreamReader {
+  #session: string | undefined;
+  #view: HostView = new Map();
+  #batch: (Snapshot | Change)[] = [];
+
+  /** Throws WireError, UnknownNetwork and StreamError: the two sides disagree, and the stream must begin anew. */
+  read({ message }: SyncResponse): StreamEvent {
+    switch (message?.$case) {
+      case 'welcome':
+        this.#session = message.value.session;
+        return { kind: 'welcome', welcome: message.value };
+      case 'frame':
+        this.#batch.push(decodeFrame(message.value));
+        return NONE;
+      case 'change':
+        this.#batch.push(decodeChange(message.value));
+        return NONE;
+      case 'drop':
+        this.#batch.push(decodeDrop(message.value));
+        return NONE;
+      case 'inSync': {
+        if (this.#session === undefined) throw new StreamError('InSync came before Welcome');
+        this.#view = fold(this.#view, this.#batch);
+        this.#batch = [];
+        return {
+          kind: 'known',
+          known: { view: this.#view, revision: message.value.revision, session: this.#session },
+        };
+      }
+      case undefined:
+        // A newer controller may say what this agent does not understand, and does not need.
+        return NONE;
+    }
+  }
+}

@@ -14,20 +14,25 @@ const NLA_HEADER = 4;
 const NLA_TYPE_MASK = 0x3fff;
 const NLA_F_NESTED = 0x8000;
 const MAX_ATTRIBUTE = 0xffff;
-const ZEROS = Buffer.alloc(4);
 
 /** `length` rounded up to netlink's alignment of four bytes. */
 export function align(length: number): number {
   return (length + 3) & ~3;
 }
 
-/** Writes messages and their attributes one after another. */
+/**
+ * Writes messages and their attributes one after another. Whole words go through a second view of the same memory, one
+ * store each: everything netlink aligns begins at a multiple of four.
+ */
 export class AttributeWriter {
   #bytes: Buffer;
+  #words: Uint32Array;
   #length = 0;
 
   constructor(capacity = 4096) {
-    this.#bytes = Buffer.alloc(capacity);
+    const memory = new ArrayBuffer(align(capacity));
+    this.#bytes = Buffer.from(memory);
+    this.#words = new Uint32Array(memory);
   }
 
   /** Bytes written so far. */
@@ -49,13 +54,17 @@ export class AttributeWriter {
   #grow(size: number): number {
     const offset = this.#length;
     const needed = offset + size;
-    if (needed > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(needed, this.#bytes.length * 2));
-      this.#bytes.copy(larger, 0, 0, offset);
-      this.#bytes = larger;
-    }
+    if (needed > this.#bytes.length) this.#enlarge(needed);
     this.#length = needed;
     return offset;
+  }
+
+  #enlarge(needed: number): void {
+    const memory = new ArrayBuffer(align(Math.max(needed, this.#bytes.length * 2)));
+    const larger = Buffer.from(memory);
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+    this.#words = new Uint32Array(memory);
   }
 
   /** One byte, as it is. */
@@ -72,10 +81,11 @@ export class AttributeWriter {
     return this;
   }
 
-  /** Four bytes, host order, as they are. */
+  /** Four bytes, host order, as they are; what was written before must be a multiple of four. */
   rawU32(value: number): this {
-    const offset = this.#grow(4);
-    this.#bytes.writeUInt32LE(value, offset);
+    if (value >>> 0 !== value) throw new RangeError(`${String(value)} does not fit 32 bits`);
+    const offset = this.#grow(4); // before the view is looked up: growing replaces it
+    this.#words[offset >> 2] = value;
     return this;
   }
 
@@ -90,10 +100,9 @@ export class AttributeWriter {
     if (length > MAX_ATTRIBUTE) throw new RangeError(`attribute ${String(type)} of ${String(size)} bytes is too long`);
     const padded = align(length);
     const offset = this.#grow(padded);
-    const bytes = this.#bytes;
-    bytes.writeUInt16LE(length, offset);
-    bytes.writeUInt16LE(type, offset + 2);
-    if (padded !== length) ZEROS.copy(bytes, offset + length, 0, padded - length);
+    this.#words[offset >> 2] = length | (type << 16);
+    // The last word first: its end may be padding, which must not carry what an earlier batch left there.
+    if (padded !== length) this.#words[(offset + padded - 4) >> 2] = 0;
     return offset + NLA_HEADER;
   }
 
@@ -117,8 +126,9 @@ export class AttributeWriter {
   }
 
   u32(type: number, value: number): this {
+    if (value >>> 0 !== value) throw new RangeError(`${String(value)} does not fit 32 bits`);
     const offset = this.#attribute(type, 4);
-    this.#bytes.writeUInt32LE(value, offset);
+    this.#words[offset >> 2] = value;
     return this;
   }
 

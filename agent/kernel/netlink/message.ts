@@ -38,8 +38,7 @@ export function encodeRequest(out: AttributeWriter, request: Request, sequence: 
   const start = out.length;
   out
     .rawU32(0)
-    .rawU16(request.type)
-    .rawU16(NLM_F_REQUEST | request.flags | flags)
+    .rawU32(request.type | ((NLM_F_REQUEST | request.flags | flags) << 16))
     .rawU32(sequence)
     .rawU32(0);
   request.write(out);

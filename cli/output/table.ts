@@ -33,9 +33,9 @@ function trimLines(text: string): string {
     .join('\n');
 }
 
-/** An id as tables show it: its first 12 characters tell it apart from its like. */
+/** An id as tables show it: its first 12 hex digits, by which the kernel's namespaces and devices are named too. */
 export function shortId(id: string): string {
-  return id.slice(0, 12);
+  return id.replaceAll('-', '').slice(0, 12);
 }
 
 /** `items` in one cell. */

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCommand } from './run-command.js';
+import { startTestController, type TestController } from './test-controller.js';
+import { testSurroundings } from './test-surroundings.js';
+
+let controller: TestController;
+
+beforeAll(async () => {
+  controller = await startTestController();
+});
+afterAll(async () => {
+  await controller[Symbol.asyncDispose]();
+});
+
+/** Types a line, its words separated by one space. */
+async function weft(line: string, env: Readonly<Record<string, string>> = controller.env) {
+  const { surroundings, written } = testSurroundings({ env });
+  const exitCode = await runCommand(line.split(' '), surroundings);
+  return { exitCode, ...written };
+}
+
+async function json(line: string): Promise<unknown> {
+  return JSON.parse((await weft(`${line} --json`)).stdout);
+}
+
+describe('against a controller', () => {
+  it('a network is made, listed, shown and removed', async () => {
+    const create = 'network create --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway 10.1.0.254';
+    const options = '--aux-address printer=10.1.0.9 --label tier=front --internal -o mtu=1400 --wait web';
+    expect(await weft(`${create} ${options}`)).toEqual({ exitCode: 0, stdout: 'web\n', stderr: '' });
+    expect((await weft('network ls')).stdout).toMatch(
+      /^NETWORK ID {5}NAME {3}DRIVER {4}VNI +SUBNETS\n[0-9a-f]{12} {3}web {4}overlay {3}\d+ +10\.1\.0\.0\/24, fd00:1::\/64\n$/,
+    );
+    const shown = JSON.parse((await weft('network inspect web')).stdout) as { id: string };
+    expect(shown).toMatchObject({
+      name: 'web',
+      driver: 'overlay',
+      subnets: [
+        { cidr: '10.1.0.0/24', gateway: '10.1.0.254', auxAddresses: { printer: '10.1.0.9' } },
+        { cidr: 'fd00:1::/64', gateway: 'fd00:1::1' },
+      ],
+      internal: true,
+      mtu: 1400,
+      labels: { tier: 'front' },
+      options: { mtu: '1400' },
+      revision: expect.stringMatching(/^\d+$/) as unknown,
+    });
+    expect(await json('network ls')).toEqual({ networks: [shown] });
+    expect((await weft('network ls -q')).stdout).toBe(`${shown.id}\n`);
+    expect(await json(`network inspect ${shown.id}`)).toEqual(shown);
+    expect(await json('network rm web')).toEqual({
+      removed: [{ name: 'web', revision: expect.stringMatching(/^\d+$/) as unknown }],
+    });
+    expect(await json('network ls')).toEqual({ networks: [] });
+  });
+
+  it('network ls, host ls and endpoint ls show their heads over nothing', async () => {
+    expect((await weft('host ls')).stdout).toBe('HOST ID   NAME   VTEP   STATE   ACKED   VERSION   PROBLEMS\n');
+    expect((await weft('endpoint ls')).stdout).toMatch(
+      /^ENDPOINT ID +NETWORK +HOST +SANDBOX +ADDRESSES +MAC +STATE\n$/,
+    );
+    expect(await json('host ls')).toEqual({ hosts: [] });
+    expect(await json('endpoint ls')).toEqual({ endpoints: [] });
+  });
+
+  it('status is one screen, or one document', async () => {
+    const { exitCode, stdout } = await weft('status');
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^cluster +[0-9a-f-]{36}\nepoch +[0-9a-f-]{36}\ncontrollers +127\.0\.0\.1:\d+ \(version /);
+    expect(stdout).toMatch(/\netcd +3\.\S+, .* on disk, the controller's own\n/);
+    expect(await json('status')).toMatchObject({ revision: expect.stringMatching(/^\d+$/) as unknown });
+  });
+
+  it('several are removed as far as can be, with the worst status', async () => {
+    await weft('network create one');
+    const result = await weft('network rm nothing one');
+    expect(result).toMatchObject({ exitCode: 3, stdout: 'one\n' });
+    expect(result.stderr).toMatch(/^weft: [^\n]*nothing[^\n]*\n$/);
+    expect(await weft('network rm -f nothing')).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+  });
+
+  it.each([
+    ['network inspect nothing', 3],
+    ['host inspect nothing', 3],
+    ['endpoint ls --network nothing', 3],
+    ['endpoint ls --host nothing', 3],
+    ['endpoint inspect 6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d', 3],
+    ['endpoint inspect x', 2],
+    ['network create --subnet 10.2.0.0/31 tiny', 2],
+    ['network create --subnet 10.2.0.0/24 --subnet 10.2.0.0/25 web', 2],
+    ['network create --subnet 10.2.0.0/24 --gateway 10.2.0.0 web', 2],
+    ['network create -o mtu=12 web', 2],
+  ])('weft %s ends with %d', async (line, status) => {
+    const result = await weft(line);
+    expect(result).toMatchObject({ exitCode: status, stdout: '' });
+    expect(result.stderr).toMatch(/^weft: [^\n]+\n$/);
+    expect(await json('network ls')).toEqual({ networks: [] });
+  });
+
+  it('a name is taken once', async () => {
+    await weft('network create twice');
+    expect(await weft('network create twice')).toMatchObject({ exitCode: 4, stdout: '' });
+    await weft('network rm twice');
+  });
+
+  it('is unavailable where nobody listens', async () => {
+    const nobody = { ...controller.env, WEFT_CONTROLLER: '127.0.0.1:1' };
+    const { exitCode, stderr } = await weft('network ls', nobody);
+    expect(exitCode).toBe(5);
+    expect(stderr).toBe(
+      'weft: the controller at 127.0.0.1:1 cannot be reached: connect ECONNREFUSED 127.0.0.1:1; start it, or name another with --controller or WEFT_CONTROLLER\n',
+    );
+  });
+});

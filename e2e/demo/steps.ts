@@ -38,9 +38,7 @@ export async function hostsAreReady(lab: Lab): Promise<string> {
 
 export async function createNetwork(lab: Lab, name: string, ...options: string[]): Promise<string> {
   await lab.host('h1').must(['weft', 'network', 'create', ...options, '--wait', name]);
-  const { networks } = (await weft(lab.host('h1'), 'network', 'inspect', name)) as { networks: readonly NetworkJson[] };
-  const network = networks[0];
-  if (network === undefined) throw new Error(`network ${name} is not there`);
+  const network = (await weft(lab.host('h1'), 'network', 'inspect', name)) as NetworkJson;
   return `VNI ${String(network.vni)}, ${network.subnets.map(({ cidr }) => cidr).join(', ')}`;
 }
 

@@ -1,9 +1,10 @@
 /** Aborting, waiting and releasing: the few helpers every long-lived part shares. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A signal that aborts when any of `signals` does, or after `ms` where given. */
+/** A signal that aborts when any of `signals` does, or after `ms`, which need not be whole. */
 export function withDeadline(ms: number, ...signals: readonly AbortSignal[]): AbortSignal {
-  return AbortSignal.any([...signals, AbortSignal.timeout(ms)]);
+  // AbortSignal.timeout throws for fractions, and shares of a deadline are fractions.
+  return AbortSignal.any([...signals, AbortSignal.timeout(Math.max(0, Math.ceil(ms)))]);
 }
 
 /** Waits `ms`; false when the signal aborted first. Never throws, so loops read `while (await pause(ms, signal))`. */

@@ -12,7 +12,8 @@ import { backoffMs, pause, withDeadline } from '../../core/lifetime.js';
 import { issue } from '../identity/ca.js';
 import { CERTIFICATE_FILE, loadOrCreateCa } from '../identity/ca-store.js';
 import { replaceFile } from '../identity/durable-file.js';
-import { EtcdConnection, type EtcdTls } from './etcd-connection.js';
+import { EtcdConnection } from './etcd-connection.js';
+import type { EtcdTls } from './etcd-endpoint.js';
 import { EmbeddedEtcdError } from './etcd-error.js';
 import { findProgram, startEtcd, type EtcdChild, type EtcdCommand } from './etcd-child.js';
 import { endOrphan, markFor } from './etcd-orphan.js';
@@ -45,10 +46,15 @@ const SERVER_NAME = 'localhost';
 
 const MISSING = 'etcd is not installed: apt-get install etcd-server, or set --etcd-endpoints';
 
+/** On loopback signs of life cost nothing, so a connection that died unnoticed (see etcd-endpoint.ts) is soon found out. */
+const KEEPALIVE_MS = 1_000;
+
+/** What EtcdStore needs is here under the names it has in EtcdOptions: `new EtcdStore(etcd)`. */
 export class EmbeddedEtcd implements AsyncDisposable {
-  /** As EtcdStore takes them. They stay the same for as long as this lives, also when etcd is started again. */
+  /** They stay the same for as long as this lives, also when etcd is started again. */
   readonly endpoints: readonly string[];
   readonly tls: EtcdTls;
+  readonly keepaliveMs = KEEPALIVE_MS;
   readonly #command: EtcdCommand;
   readonly #mark: string;
   readonly #log: Logger;

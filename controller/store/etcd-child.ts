@@ -60,6 +60,8 @@ export function etcdArguments({ directory, port, serverFile, caFile }: EtcdComma
     `--quota-backend-bytes=${String(4 * 1024 ** 3)}`,
     // Entries kept in memory between snapshots; the default of 100,000 is for large clusters.
     '--snapshot-count=10000',
+    // Clients of an embedded etcd ask for signs of life more often than etcd's default of 5 s allows.
+    '--grpc-keepalive-min-time=500ms',
     '--enable-grpc-gateway=false',
     '--logger=zap',
     '--log-outputs=stderr',

@@ -2,9 +2,9 @@ import { Etcd3 } from 'etcd3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { pause } from '../../core/lifetime.js';
 import { createCa } from '../identity/ca.js';
-import { never, putting, take, transaction } from './contract-bench.js';
-import { CuttingProxy } from './cutting-proxy.js';
-import { EtcdLab } from './etcd-lab.js';
+import { never, putting, take, transaction } from './contract-bench.testing.js';
+import { CuttingProxy } from './cutting-proxy.testing.js';
+import { EtcdLab } from './etcd-lab.testing.js';
 import type { EtcdStore } from './etcd.js';
 import { StoreRefused, StoreUnavailable, type Store, type WatchBatch } from './store.js';
 
@@ -80,7 +80,7 @@ describe('etcd over a network that breaks', () => {
     await using store = lab.store({ port: proxy.port });
     const batches = await take(store.watch({ prefix: at, from, signal: never }), ({ length }) => length === 3_000);
     expect(keysOf(batches).sort()).toEqual(wanted(at, 3_000));
-    expect(proxy.cuts).toBeGreaterThanOrEqual(8);
+    expect(proxy.cuts).toBeGreaterThanOrEqual(6);
   });
 
   it('tells 3,000 changes as they happen in order, each once, over connections that end all the time', async () => {
@@ -91,7 +91,7 @@ describe('etcd over a network that breaks', () => {
     const watching = take(store.watch({ prefix: at, from, signal: never }), ({ length }) => length === 3_000);
     await write(direct, at, 3_000);
     expect(keysOf(await watching).sort()).toEqual(wanted(at, 3_000));
-    expect(proxy.cuts).toBeGreaterThanOrEqual(8);
+    expect(proxy.cuts).toBeGreaterThanOrEqual(6);
   });
 
   it('commits and lists through broken connections: an unknown outcome is said to be one', async () => {
@@ -103,9 +103,28 @@ describe('etcd over a network that breaks', () => {
     expect(proxy.cuts).toBeGreaterThan(5);
   });
 
+  it('lists completely while the history is compacted away under it', async () => {
+    const keys = wanted(at, 2_200);
+    for (let start = 0; start < keys.length; start += 100) {
+      await direct.commit(putting(...keys.slice(start, start + 100)), never);
+    }
+    const listing = new AbortController();
+    const compacting = (async () => {
+      while (!listing.signal.aborted) {
+        const { revision } = await direct.commit(putting(`/elsewhere${at}`), never);
+        await lab.compact(revision);
+      }
+    })();
+    for (let count = 0; count < 10; count += 1) {
+      expect((await direct.list(at, never)).entries.map(({ key }) => key)).toEqual(keys);
+    }
+    listing.abort();
+    await compacting;
+  });
+
   it('notices a connection that has gone silent, and resumes on another', async () => {
     await using proxy = await CuttingProxy.open(lab.port);
-    await using store = lab.store({ port: proxy.port, keepaliveMs: 1_000 });
+    await using store = lab.store({ port: proxy.port });
     const { revision } = await direct.get(at, never);
     const iterator = store.watch({ prefix: at, from: revision + 1n, signal: never })[Symbol.asyncIterator]();
     await direct.commit(putting(`${at}1`), never);
@@ -135,17 +154,17 @@ describe('etcd over a network that breaks', () => {
     const { revision } = await direct.get(at, never);
     const iterator = store.watch({ prefix: at, from: revision + 1n, signal: never })[Symbol.asyncIterator]();
     const first = iterator.next();
-    const keys = wanted(at, 1_000);
+    const keys = wanted(at, 600);
     for (let start = 0; start < keys.length; start += 50) {
       const puts = keys.slice(start, start + 50).map((key) => ({ key, value: Buffer.alloc(20_000) }));
       await Promise.all(puts.map((put) => direct.commit(transaction({ puts: [put] }), never)));
     }
     await first;
     await pause(300, never);
-    // 20 MB were written; grpc-js takes 4 MB ahead (its HTTP/2 window).
+    // 12 MB were written; grpc-js takes 4 MB ahead (its HTTP/2 window).
     expect(proxy.bytesToClients).toBeLessThan(6_000_000);
     const batches = [(await first).value as WatchBatch];
-    while (batches.length < 1_000) batches.push((await iterator.next()).value as WatchBatch);
+    while (batches.length < 600) batches.push((await iterator.next()).value as WatchBatch);
     expect(keysOf(batches).sort()).toEqual(keys);
     await iterator.return?.();
   });
@@ -171,8 +190,9 @@ describe('etcd over a network that breaks', () => {
     ]) {
       await using store = lab.store({ endpoints });
       const key = at + String(endpoints.indexOf(dead)) + String(endpoints.length);
-      expect((await store.commit(putting(key), never)).committed).toBe(true);
-      const [batch] = await take(store.watch({ prefix: key, from: 1n, signal: never }), () => true);
+      const { committed, revision } = await store.commit(putting(key), never);
+      expect(committed).toBe(true);
+      const [batch] = await take(store.watch({ prefix: key, from: revision, signal: never }), () => true);
       expect(keysOf(batch === undefined ? [] : [batch])).toEqual([key]);
     }
   });
@@ -207,18 +227,18 @@ describe('etcd that is killed', () => {
     const { revision } = await store.get('/', never);
     const watching = take(
       store.watch({ prefix: '/k/', from: revision + 1n, signal: never }),
-      ({ length }) => length === 1_500,
+      ({ length }) => length === 600,
     );
-    const writing = write(store, '/k/', 1_500, 16);
+    const writing = write(store, '/k/', 600, 16);
     for (let kills = 0; kills < 3; kills += 1) {
-      await pause(250, never);
+      await pause(150, never);
       lab.kill();
       // Answered only when there is an etcd again.
       await store.get('/', never);
     }
     await writing;
     const keys = keysOf(await watching);
-    expect(new Set(keys).size).toBe(1_500);
+    expect(new Set(keys).size).toBe(600);
     expect((await store.list('/k/', never)).entries.map(({ key }) => key)).toEqual([...keys].sort());
   });
 });

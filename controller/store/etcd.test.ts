@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EtcdLab, openEtcdUnderTest } from './etcd-lab.js';
+import { EtcdLab, openEtcdUnderTest } from './etcd-lab.testing.js';
 import { MemoryStore } from './memory.js';
-import { histories, play } from './random-history.js';
-import { describeStore } from './store.contract.js';
-import { describeWatch } from './watch.contract.js';
+import { histories, play } from './random-history.testing.js';
+import { describeStore } from './store-contract.testing.js';
+import { describeWatch } from './watch-contract.testing.js';
 
 describeStore('etcd', openEtcdUnderTest);
 describeWatch('etcd', openEtcdUnderTest);

@@ -1,7 +1,8 @@
 /** The Store on etcd: see store.ts for what it promises. */
 import type { IRangeResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
-import { EtcdConnection, isOutOfRange, type EtcdOptions } from './etcd-connection.js';
+import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
+import { isOutOfRange } from './etcd-endpoint.js';
 import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.js';
 import {
   StoreRefused,

@@ -1,7 +1,7 @@
 import { MemoryStore } from './memory.js';
-import { describeStore } from './store.contract.js';
-import type { StoreUnderTest } from './contract-bench.js';
-import { describeWatch } from './watch.contract.js';
+import { describeStore } from './store-contract.testing.js';
+import type { StoreUnderTest } from './contract-bench.testing.js';
+import { describeWatch } from './watch-contract.testing.js';
 
 const open = async (): Promise<StoreUnderTest> => {
   const store = new MemoryStore();

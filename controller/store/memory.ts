@@ -1,4 +1,4 @@
-/** A Store in this process's memory, for tests of what stands on it. Held to etcd's behaviour by store.contract.ts. */
+/** A Store in this process's memory, for tests of what stands on it. Held to etcd's behaviour by store-contract.testing.ts. */
 import { once } from 'node:events';
 import {
   Compacted,

@@ -10,7 +10,7 @@ import type { IEvent, IWatchResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { backoffMs, pause } from '../../core/lifetime.js';
 import { rangeOfPrefix, toKeyValue } from './etcd-codec.js';
-import type { EtcdConnection, WatchStream } from './etcd-connection.js';
+import type { EtcdConnection } from './etcd-connection.js';
 import { Compacted, StoreRefused, StoreUnavailable, type StoreEvent, type WatchBatch } from './store.js';
 
 export interface WatchOptions {
@@ -33,8 +33,8 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
   const over = (): boolean => signal.aborted;
   let next = from;
   for (let failures = 0; !over(); failures += 1) {
-    const { stream, failure } = await connection.openWatch();
-    for await (const response of responses(stream, { prefix, next, signal, patienceMs: connection.callTimeoutMs })) {
+    using opened = await connection.openWatch();
+    for await (const response of responses(opened, { prefix, next, signal, patienceMs: connection.callTimeoutMs })) {
       failures = 0;
       for (const batch of batchesOf(response.events, next)) {
         next = batch.revision + 1n;
@@ -44,8 +44,8 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
       }
     }
     if (over()) return;
-    const reason = failure();
     if (connection.closed) throw new StoreUnavailable('the store is closed');
+    const reason = opened.failure();
     if (reason instanceof StoreRefused) throw reason;
     await pause(backoffMs(failures, 20, 1_000), signal);
   }
@@ -66,21 +66,21 @@ export function batchesOf(events: readonly IEvent[], next: bigint): WatchBatch[]
   return batches;
 }
 
-/** The answers on one stream that carry events, until it breaks. Ends the stream, however it is left. */
+/** The answers on one stream that carry events, until it breaks. */
 async function* responses(
-  stream: WatchStream,
+  opened: Awaited<ReturnType<EtcdConnection['openWatch']>>,
   options: WatchRequest & { readonly signal: AbortSignal; readonly patienceMs: number },
 ): AsyncGenerator<IWatchResponse> {
   const { signal } = options;
-  const cancel = () => {
-    stream.cancel();
+  const end = (): void => {
+    opened[Symbol.dispose]();
   };
-  signal.addEventListener('abort', cancel, { once: true });
+  signal.addEventListener('abort', end, { once: true });
   // A stream has no deadline, so its beginning gets one.
-  const impatience = setTimeout(cancel, options.patienceMs);
+  const impatience = setTimeout(opened.givenUp, options.patienceMs);
   try {
-    stream.write({ create_request: createRequest(options) });
-    for await (const answer of stream as AsyncIterable<IWatchResponse>) {
+    opened.stream.write({ create_request: createRequest(options) });
+    for await (const answer of opened.stream as AsyncIterable<IWatchResponse>) {
       clearTimeout(impatience);
       if (answer.canceled) {
         const refusal = refusalOf(answer);
@@ -91,9 +91,7 @@ async function* responses(
     }
   } finally {
     clearTimeout(impatience);
-    signal.removeEventListener('abort', cancel);
-    stream.end();
-    stream.cancel();
+    signal.removeEventListener('abort', end);
   }
 }
 

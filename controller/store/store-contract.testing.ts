@@ -1,6 +1,6 @@
 /** Reading and committing, as every Store does it: one suite that runs on each implementation. */
 import { describe, expect, it } from 'vitest';
-import { Bench, bytes, never, putting, textOf, transaction, type StoreUnderTest } from './contract-bench.js';
+import { Bench, bytes, never, putting, textOf, transaction, type StoreUnderTest } from './contract-bench.testing.js';
 import { StoreRefused, type Compare, type Transaction } from './store.js';
 import { FOUND_LIMIT, MAX_OPERATIONS, MAX_TRANSACTION_BYTES } from './transaction.js';
 

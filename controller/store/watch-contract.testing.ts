@@ -1,7 +1,7 @@
 /** Watching, compaction, aborting and closing, as every Store does it: one suite that runs on each implementation. */
 import { describe, expect, it } from 'vitest';
 import { pause } from '../../core/lifetime.js';
-import { Bench, bytes, eventsOf, never, putting, take, type StoreUnderTest } from './contract-bench.js';
+import { Bench, bytes, eventsOf, never, putting, take, type StoreUnderTest } from './contract-bench.testing.js';
 import { Compacted, StoreUnavailable, type WatchBatch } from './store.js';
 
 export function describeWatch(name: string, open: () => Promise<StoreUnderTest>): void {

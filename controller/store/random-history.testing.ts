@@ -1,6 +1,6 @@
 /** Random transactions, and what a store makes of them in a form in which two stores can be compared. */
 import fc from 'fast-check';
-import { never, putting, take } from './contract-bench.js';
+import { never, putting, take } from './contract-bench.testing.js';
 import type { Compare, Store, Transaction } from './store.js';
 
 /** Keys that are each other's prefixes and neighbours, to be confused with each other. */

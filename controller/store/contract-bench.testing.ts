@@ -1,4 +1,4 @@
-/** What the suites of store.contract.ts and watch.contract.ts, and the tests of the stores, share. */
+/** What the suites of store-contract.testing.ts and watch-contract.testing.ts, and the tests of the stores, share. */
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import type { CommitResult, Store, Transaction, WatchBatch } from './store.js';
 

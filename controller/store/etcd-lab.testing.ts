@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { EmbeddedEtcd } from './embedded-etcd.js';
 import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
 import { EtcdStore } from './etcd.js';
-import { never, type StoreUnderTest } from './contract-bench.js';
+import { never, type StoreUnderTest } from './contract-bench.testing.js';
 
 export class EtcdLab implements AsyncDisposable {
   private constructor(
@@ -29,7 +29,8 @@ export class EtcdLab implements AsyncDisposable {
   options(changed: Partial<EtcdOptions> & { readonly port?: number } = {}): EtcdOptions {
     const { port, ...rest } = changed;
     const endpoints = port === undefined ? this.etcd.endpoints : [`https://127.0.0.1:${String(port)}`];
-    return { endpoints, tls: this.etcd.tls, ...rest };
+    const { tls, keepaliveMs } = this.etcd;
+    return { endpoints, tls, keepaliveMs, ...rest };
   }
 
   store(changed: Partial<EtcdOptions> & { readonly port?: number } = {}): EtcdStore {

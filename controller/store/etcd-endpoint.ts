@@ -1,0 +1,242 @@
+/**
+ * One etcd server as its client sees it: mutual TLS, a deadline on each call, failures in the store's own terms. Built
+ * on etcd3's low-level clients; its own retries and breakers are off (its breaker opens on an answer that is merely too
+ * large): what may be repeated, the connection decides.
+ */
+import { setMaxListeners } from 'node:events';
+import {
+  InterceptingCall,
+  status,
+  type CallOptions,
+  type ClientDuplexStream,
+  type Interceptor,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
+import { Etcd3, type IWatchRequest, type IWatchResponse, type KVClient } from 'etcd3';
+import { StoreRefused, StoreUnavailable } from './store.js';
+
+/** PEM texts: whom to believe, and who we are. Weft never speaks to etcd in clear. */
+export interface EtcdTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** The name that the servers' certificates must carry; default: the host in the endpoint. */
+  readonly serverName?: string;
+}
+
+/** One call: given the client, and the options to pass on to it. */
+export type EtcdCall<T> = (kv: KVClient, options: CallOptions) => Promise<T>;
+
+/** A watch stream, which ends when it breaks. Disposing of it ends it. */
+export interface EtcdWatch extends Disposable {
+  readonly stream: ClientDuplexStream<IWatchRequest, IWatchResponse>;
+  /** Why it broke; undefined while it has not, and when etcd ended it in good order. */
+  readonly failure: () => Error | undefined;
+}
+
+export interface EndpointOptions {
+  /** `https://host:port` or `host:port`. */
+  readonly address: string;
+  readonly tls: EtcdTls;
+  readonly keepaliveMs: number;
+  /** Told when the endpoint did not answer, or stopped to. */
+  readonly onFailure: () => void;
+}
+
+/** etcd's answers that say no, and that nothing was done. After every other failure the outcome is unknown. */
+const REFUSALS: ReadonlySet<status> = new Set([
+  status.FAILED_PRECONDITION,
+  status.INVALID_ARGUMENT,
+  status.OUT_OF_RANGE,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.UNAUTHENTICATED,
+  status.UNIMPLEMENTED,
+]);
+
+export class EtcdEndpoint implements Disposable {
+  readonly #options: EndpointOptions;
+  #client: Etcd3;
+  /** Ends a call that is under way. */
+  readonly #calls = new Set<() => void>();
+  /** Ends a watch. */
+  readonly #watches = new Set<() => void>();
+
+  /** Connects when first used. Throws RangeError for an address that is none. */
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+    this.#client = openClient(options);
+  }
+
+  /** One call, sent at most once, and cancelled when the signal aborts or `timeoutMs` are over. */
+  async call<T>(call: EtcdCall<T>, timeoutMs: number, signal: AbortSignal): Promise<T> {
+    // A daemon's calls all end with its one signal: many listeners are no leak.
+    setMaxListeners(0, signal);
+    const client = this.#client;
+    let outcome: StatusObject | undefined;
+    const note = (told: StatusObject): StatusObject => (outcome = told);
+    try {
+      return await call(client.kv, {
+        deadline: Date.now() + timeoutMs,
+        interceptors: [this.#cancellable(signal), observing(note), withLeader],
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      const typed = storeError(outcome, error);
+      if (typed instanceof StoreUnavailable) this.#failed(client, outcome);
+      throw typed;
+    }
+  }
+
+  /** A new, empty watch stream on a connection of its own: history that is caught up with must not delay others. */
+  async openWatch(): Promise<EtcdWatch> {
+    const client = openClient(this.#options);
+    let failure: Error | undefined;
+    const note = (outcome: StatusObject): StatusObject => {
+      if (outcome.code === status.OK) return outcome;
+      failure = storeError(outcome, undefined);
+      // Cancelled is what we do ourselves.
+      if (failure instanceof StoreUnavailable && outcome.code !== status.CANCELLED) this.#options.onFailure();
+      // Told as a plain end, which the reader expects anyway.
+      return { ...outcome, code: status.OK };
+    };
+    // etcd3 types only part of the stream that grpc-js makes; back-pressure needs the rest.
+    const stream = (await client.watchClient.watch({
+      interceptors: [observing(note), withLeader],
+    })) as unknown as EtcdWatch['stream'];
+    const end = (): void => {
+      this.#watches.delete(end);
+      stream.end();
+      stream.cancel();
+      client.close();
+    };
+    this.#watches.add(end);
+    return { stream, failure: () => failure, [Symbol.dispose]: end };
+  }
+
+  /** Ends every call and watch. */
+  [Symbol.dispose](): void {
+    for (const end of [...this.#calls, ...this.#watches]) end();
+    this.#client.close();
+  }
+
+  /**
+   * What is known after a call that was not answered. Node may miss that a connection was reset while it was written
+   * to (seen on 20.20), and then waits on it until a keepalive is missed. So the connection is not used again after a
+   * deadline, and watches, which cannot have deadlines, begin anew with the first failure of a call.
+   */
+  #failed(client: Etcd3, outcome: StatusObject | undefined): void {
+    if (outcome?.code === status.DEADLINE_EXCEEDED && client === this.#client) {
+      this.#client = openClient(this.#options);
+      client.close();
+    }
+    for (const end of this.#watches) end();
+    this.#options.onFailure();
+  }
+
+  /** Cancels the call when the signal aborts, and when the endpoint is closed. */
+  #cancellable(signal: AbortSignal): Interceptor {
+    return (options, nextCall) => {
+      const call = new InterceptingCall(nextCall(options), {
+        start: (metadata, listener, next) => {
+          const cancel = (): void => {
+            call.cancelWithStatus(status.CANCELLED, 'cancelled by the caller');
+          };
+          signal.addEventListener('abort', cancel, { once: true });
+          this.#calls.add(cancel);
+          next(metadata, {
+            onReceiveStatus: (outcome, nextStatus) => {
+              signal.removeEventListener('abort', cancel);
+              this.#calls.delete(cancel);
+              nextStatus(outcome);
+            },
+          });
+        },
+      });
+      return call;
+    };
+  }
+}
+
+/** Whether etcd refused because the revision asked for is compacted (or, on a member that is behind, yet to come). */
+export function isOutOfRange(error: unknown): boolean {
+  return error instanceof StoreRefused && error.cause === status.OUT_OF_RANGE;
+}
+
+/** What went wrong, in the store's own terms. `outcome` is what gRPC says of the call, if it came to that. */
+function storeError(outcome: StatusObject | undefined, cause: unknown): StoreUnavailable | StoreRefused {
+  const reason = outcome?.details ?? (cause instanceof Error ? cause.message : String(cause));
+  return outcome !== undefined && REFUSALS.has(outcome.code)
+    ? new StoreRefused(`etcd refused: ${reason}`, { cause: outcome.code })
+    : new StoreUnavailable(`etcd did not answer: ${reason}`, { cause });
+}
+
+/**
+ * Passes every failure on in a type that etcd3 does not know. From one it knows, its pool would conclude that the
+ * channel should be closed, under all other calls on it; of many calls that fail together each would close the channel
+ * that the others have just been given.
+ */
+class OpaqueFailures extends NoopPolicy {
+  override async execute<T>(run: (context: IDefaultPolicyContext) => PromiseLike<T> | T): Promise<T> {
+    try {
+      return await super.execute(run);
+    } catch (error) {
+      throw new StoreUnavailable(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+  }
+}
+
+/** Shows how a call or a stream ended, before its owner is told; the owner is told what `note` returns. */
+function observing(note: (outcome: StatusObject) => StatusObject): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start: (metadata, listener, next) => {
+        next(metadata, {
+          onReceiveStatus: (outcome, nextStatus) => {
+            nextStatus(note(outcome));
+          },
+        });
+      },
+    });
+}
+
+/**
+ * Asks etcd to break off when the member has no leader. A member cut off from its peers would otherwise keep a watch
+ * open for ever, and silent.
+ */
+const withLeader: Interceptor = (options, nextCall) =>
+  new InterceptingCall(nextCall(options), {
+    start: (metadata, listener, next) => {
+      metadata.set('hasleader', 'true');
+      next(metadata, listener);
+    },
+  });
+
+function openClient({ address, tls, keepaliveMs }: EndpointOptions): Etcd3 {
+  const place = address.replace(/^https:\/\//, '');
+  if (!/^[^/]+:\d+$/.test(place)) {
+    throw new RangeError(`${address} is no etcd endpoint: write https://host:port (etcd without TLS is not used)`);
+  }
+  return new Etcd3({
+    hosts: `https://${place}`,
+    credentials: {
+      rootCertificate: Buffer.from(tls.ca),
+      certChain: Buffer.from(tls.cert),
+      privateKey: Buffer.from(tls.key),
+    },
+    grpcOptions: {
+      'grpc.max_receive_message_length': -1,
+      'grpc.max_send_message_length': -1,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': Math.min(keepaliveMs, 5_000),
+      // The default goes up to two minutes, in which an etcd that is back would go unnoticed.
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 500,
+      // A new client is to have a new connection, not one of those that other clients have.
+      'grpc.use_local_subchannel_pool': 1,
+      ...(tls.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': tls.serverName }),
+    },
+    faultHandling: { global: noop, host: () => new OpaqueFailures() },
+  });
+}

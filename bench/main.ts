@@ -1,6 +1,6 @@
 /** `npm run bench -- [NAME...] [--json]`: runs benchmarks one after another, each beside its peer. */
 import { availableParallelism } from 'node:os';
-import Table from 'cli-table3';
+import { renderTable } from '../cli/output/table.js';
 import { attach } from './attach.js';
 import type { Bench, BenchResult } from './bench.js';
 import { netlink } from './netlink.js';
@@ -38,15 +38,14 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 /** Pure. One row a figure. */
 function render(results: readonly BenchResult[]): string {
-  const table = new Table({
-    head: ['BENCH', 'FIGURE', 'VALUE'],
-    style: { head: [], border: [] },
-    colAligns: ['left', 'left', 'right'],
-  });
-  for (const { name, metrics, ratios } of results) {
-    for (const [figure, value] of Object.entries(metrics))
-      table.push([name, figure, value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(4)]);
-    for (const [figure, value] of Object.entries(ratios)) table.push([name, figure, `${value.toFixed(2)}x`]);
-  }
-  return table.toString();
+  const rows = results.flatMap(({ name, metrics, ratios }) => [
+    ...Object.entries(metrics).map(([figure, value]) => [name, figure, renderNumber(value)]),
+    ...Object.entries(ratios).map(([figure, value]) => [name, figure, `${value.toFixed(2)}x`]),
+  ]);
+  return renderTable(['BENCH', 'FIGURE', 'VALUE'], rows);
+}
+
+function renderNumber(value: number): string {
+  if (Number.isInteger(value) && value < 1000) return String(value);
+  return value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(4);
 }

@@ -27,15 +27,12 @@ export interface Box {
 
 /** A lab's cluster, spoken to from h1 where it does not matter. */
 export class Cluster {
+  readonly #netns = new Map<string, string>();
+
   constructor(readonly lab: Lab) {}
 
   async createNetwork(name: string, ...options: readonly string[]): Promise<NetworkJson> {
     return (await this.lab.weft('h1', ['network', 'create', ...options, name])) as NetworkJson;
-  }
-
-  async network(name: string): Promise<NetworkJson> {
-    const { networks } = (await this.lab.weft('h1', ['network', 'inspect', name])) as { networks: NetworkJson[] };
-    return networks[0] ?? fail(`no network ${name}`);
   }
 
   /** Makes a sandbox on these networks; returns when every host concerned knows of it. */
@@ -51,9 +48,13 @@ export class Cluster {
 
   /** The address of a sandbox in a network. */
   async addressOf(sandbox: string, network: string, family: 4 | 6 = 4): Promise<string> {
-    const endpoint = (await this.endpoints('--network', network)).find((each) => each.sandbox === sandbox);
-    const found = endpoint?.addresses.find((address) => address.includes(':') === (family === 6));
-    return found ?? fail(`${sandbox} has no IPv${String(family)} address in ${network}`);
+    const addresses = (await this.addressesOf(network)).get(sandbox) ?? [];
+    return ofFamily(addresses, family) ?? fail(`${sandbox} has no IPv${String(family)} address in ${network}`);
+  }
+
+  /** The addresses of every sandbox in a network. */
+  async addressesOf(network: string): Promise<ReadonlyMap<string, readonly string[]>> {
+    return new Map((await this.endpoints('--network', network)).map(({ sandbox, addresses }) => [sandbox, addresses]));
   }
 
   /** Runs a program in a sandbox, as `weft exec` does. */
@@ -61,13 +62,24 @@ export class Cluster {
     return this.lab.host(host).exec(['weft', 'exec', name, '--', ...argv], { timeoutMs });
   }
 
-  /** Sends pings, one each `gapMs`, and counts what came back. */
+  /** Sends pings from inside the sandbox, one each `gapMs`, and counts what came back. */
   async ping(from: Box, target: string, { count = 3, gapMs = 20 } = {}): Promise<{ sent: number; received: number }> {
+    // The way in is nsenter's, not `weft exec`: of hundreds of pings, the start of as many CLIs would be most of the time.
+    const inside = ['nsenter', `--net=${await this.#netnsOf(from)}`, '--'];
     const argv = ['ping', '-n', '-q', '-c', String(count), '-i', String(gapMs / 1000), '-W', '1', target];
-    const { stdout, stderr } = await this.exec(from, argv, 30_000 + count * gapMs);
+    const timeoutMs = 30_000 + count * gapMs;
+    const { stdout, stderr } = await this.lab.host(from.host).exec([...inside, ...argv], { timeoutMs });
     const figures = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
     if (figures === null) throw new Error(`ping ${target} from ${from.name}: ${stderr || stdout}`);
     return { sent: Number(figures[1]), received: Number(figures[2]) };
+  }
+
+  async #netnsOf({ host, name }: Box): Promise<string> {
+    const known = this.#netns.get(name);
+    if (known !== undefined) return known;
+    const { netns } = (await this.lab.weft(host, ['sandbox', 'inspect', name])) as { netns: string };
+    this.#netns.set(name, netns);
+    return netns;
   }
 
   /** The addresses the C library finds for a name in a sandbox; none when it finds no such name. */
@@ -78,6 +90,11 @@ export class Cluster {
     const addresses = stdout.split('\n').map((line) => line.split(/\s+/)[0] ?? '');
     return [...new Set(addresses.filter((address) => address !== ''))].sort();
   }
+}
+
+/** The address of this family among several. */
+export function ofFamily(addresses: readonly string[], family: 4 | 6): string | undefined {
+  return addresses.find((address) => address.includes(':') === (family === 6));
 }
 
 function fail(message: string): never {

@@ -1,4 +1,7 @@
-/** What an operator wants to know of etcd, asked over its JSON gateway. */
+/**
+ * What an operator wants to know of etcd, read from the pages that every etcd serves beside its API. (Its JSON gateway
+ * does not work together with client certificates.)
+ */
 import { request } from 'node:https';
 import type { EtcdStatus } from '../proto/gen/weft/v1/cluster.js';
 import type { EtcdTls } from './store/etcd-connection.js';
@@ -12,8 +15,8 @@ export interface EtcdStatusOptions {
 /** Milliseconds an endpoint gets to answer. */
 const ANSWER_MS = 1_000;
 
-/** The largest answer that is read. */
-const ANSWER_BYTES = 65_536;
+/** The largest page that is read; metrics are some 150 kB. */
+const PAGE_LENGTH = 4 * 1024 * 1024;
 
 /**
  * The status as the first endpoint that answers has it; without version and size when none does, because whoever asks
@@ -23,8 +26,12 @@ export async function etcdStatus(options: EtcdStatusOptions, signal: AbortSignal
   const { embedded, endpoints, tls } = options;
   for (const endpoint of endpoints) {
     try {
-      const answer = await ask(endpoint, tls, AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
-      return { embedded, endpoints: [...endpoints], ...answer };
+      const within = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+      const [version, metrics] = await Promise.all([
+        readPage(new URL('/version', endpoint), tls, within),
+        readPage(new URL('/metrics', endpoint), tls, within),
+      ]);
+      return { embedded, endpoints: [...endpoints], ...readStatus(version, metrics) };
     } catch {
       signal.throwIfAborted();
     }
@@ -32,47 +39,36 @@ export async function etcdStatus(options: EtcdStatusOptions, signal: AbortSignal
   return { embedded, endpoints: [...endpoints], version: '', databaseSize: 0n };
 }
 
-function ask(
-  endpoint: string,
-  tls: EtcdTls,
-  signal: AbortSignal,
-): Promise<{ readonly version: string; readonly databaseSize: bigint }> {
-  const url = new URL('/v3/maintenance/status', endpoint.includes('://') ? endpoint : `https://${endpoint}`);
+/** Pure. Version and bytes on disk, from etcd's `/version` and `/metrics`. Throws for anything else. */
+export function readStatus(
+  version: string,
+  metrics: string,
+): { readonly version: string; readonly databaseSize: bigint } {
+  const answer: unknown = JSON.parse(version);
+  const server =
+    typeof answer === 'object' && answer !== null && 'etcdserver' in answer ? answer.etcdserver : undefined;
+  const size = /^etcd_mvcc_db_total_size_in_bytes (\S+)$/m.exec(metrics)?.[1];
+  if (typeof server !== 'string' || size === undefined) throw new Error('not the pages of an etcd');
+  return { version: server, databaseSize: BigInt(Math.round(Number(size))) };
+}
+
+function readPage(url: URL, tls: EtcdTls, signal: AbortSignal): Promise<string> {
   const { ca, cert, key, serverName } = tls;
+  const options = { ca, cert, key, signal, ...(serverName === undefined ? {} : { servername: serverName }) };
   return new Promise((resolve, reject) => {
-    const options = {
-      method: 'POST',
-      ca,
-      cert,
-      key,
-      signal,
-      ...(serverName === undefined ? {} : { servername: serverName }),
-    };
     const call = request(url, options, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (part: string) => {
         text += part;
-        if (text.length > ANSWER_BYTES) response.destroy(new Error('too long an answer'));
+        if (text.length > PAGE_LENGTH) response.destroy(new Error('too long a page'));
       });
       response.once('error', reject);
       response.once('end', () => {
-        try {
-          resolve(readStatus(text));
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
+        resolve(text);
       });
     });
     call.once('error', reject);
-    call.end('{}');
+    call.end();
   });
-}
-
-/** Pure. Throws for anything but a status. */
-export function readStatus(text: string): { readonly version: string; readonly databaseSize: bigint } {
-  const status: unknown = JSON.parse(text);
-  if (typeof status !== 'object' || status === null || !('version' in status)) throw new Error('no status');
-  const size = 'dbSize' in status ? status.dbSize : '0';
-  return { version: String(status.version), databaseSize: BigInt(String(size)) };
 }

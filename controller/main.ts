@@ -1,6 +1,7 @@
 /** weft-controller: the only place where the controller's parts are made and joined. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock } from '../core/clock.js';
 import { createLogger, type Logger } from '../core/daemon/log.js';
 import { serveMetrics } from '../core/daemon/metrics-server.js';
@@ -33,6 +34,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const options = parseOptions(argv);
   if (typeof options === 'number') return options;
   if (options.command === 'issue') return issueCommand(options);
+  // It writes lines of its own to stderr, which is our log; what matters in them reaches us as errors.
+  setLogVerbosity(logVerbosity.NONE);
   const log = createLogger({ daemon: 'weft-controller', level: options.logLevel });
   return runDaemon(log, (signal) => runController(options, log, signal));
 }

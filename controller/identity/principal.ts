@@ -4,7 +4,7 @@ import type { PeerCertificate } from 'node:tls';
 /** `admin`: whoever operates the cluster. `host`: an agent. `controller`: a controller. */
 export type Role = 'admin' | 'host' | 'controller';
 
-export const ROLES: readonly Role[] = ['admin', 'host', 'controller'];
+const ROLES: readonly Role[] = ['admin', 'host', 'controller'];
 
 export interface Principal {
   readonly role: Role;

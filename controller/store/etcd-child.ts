@@ -35,7 +35,7 @@ export interface EtcdCommand {
  * etcd's arguments. The peer port, which a single member never uses, is a unix socket in its own directory, so that
  * nothing but the client port can be reached; that one wants a certificate of our CA.
  */
-export function etcdArguments({ directory, port, serverFile, caFile }: EtcdCommand): string[] {
+function etcdArguments({ directory, port, serverFile, caFile }: EtcdCommand): string[] {
   const clients = `https://127.0.0.1:${String(port)}`;
   // For etcd this is a file `peer:0` in the working directory; a path is not taken.
   const peers = 'unix://peer:0';

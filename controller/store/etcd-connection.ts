@@ -3,6 +3,8 @@ import { backoffMs, pause } from '../../core/lifetime.js';
 import { EtcdEndpoint, type EtcdCall, type EtcdTls, type EtcdWatch } from './etcd-endpoint.js';
 import { StoreUnavailable } from './store.js';
 
+export type { EtcdTls } from './etcd-endpoint.js';
+
 export interface EtcdOptions {
   /** `https://host:port` or `host:port`, at least one. */
   readonly endpoints: readonly string[];

@@ -14,7 +14,7 @@ import {
 import { nameKey } from '../../core/name.js';
 
 /** The part of the store that is Weft's. */
-export const ROOT = '/weft/v1/';
+const ROOT = '/weft/v1/';
 
 /** The prefix that controllers watch. */
 export const OBJECTS = `${ROOT}o/`;

@@ -52,7 +52,7 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
 }
 
 /** Sorts events into batches of one revision each, leaving out revisions before `next`. Pure. */
-export function batchesOf(events: readonly IEvent[], next: bigint): WatchBatch[] {
+function batchesOf(events: readonly IEvent[], next: bigint): WatchBatch[] {
   const batches: { readonly revision: bigint; readonly events: StoreEvent[] }[] = [];
   for (const { type, kv } of events) {
     const revision = BigInt(kv.mod_revision);

@@ -10,8 +10,6 @@ interface Noun {
   readonly name: string;
   readonly description: string;
   readonly load: () => Promise<{ readonly define: Define }>;
-  /** Not shown in help: machinery. */
-  readonly hidden?: boolean;
 }
 
 const NOUNS: readonly Noun[] = [
@@ -40,12 +38,6 @@ const NOUNS: readonly Noun[] = [
     description: 'print a script that completes commands and names in your shell',
     load: () => import('./commands/completion.js'),
   },
-  {
-    name: 'complete',
-    description: 'answer what a completion script asks',
-    load: () => import('./commands/complete.js'),
-    hidden: true,
-  },
 ];
 
 /** The exit statuses, for help and docs/cli.md. */
@@ -60,14 +52,8 @@ export const EXIT_MEANINGS: Readonly<Record<number, string>> = {
   [EXIT.RESOURCE_EXHAUSTED]: 'exhausted',
 };
 
-/**
- * The tree with nouns that are not filled in yet, the hidden ones only with `machinery`. Commander's errors are thrown,
- * its help goes to `surroundings`.
- */
-export function makeProgram(
-  { stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>,
-  { machinery }: { readonly machinery: boolean },
-): Command {
+/** The tree with nouns that are not filled in yet. Commander's errors are thrown, its help goes to `surroundings`. */
+export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>): Command {
   const program = new Command('weft')
     .description('Multi-host overlay networks for containers and network namespaces')
     .version(VERSION, '--version', 'print the version')
@@ -88,9 +74,8 @@ export function makeProgram(
     })
     .addHelpText('after', renderHelpEnd());
   addGlobals(program);
-  for (const { name, description, hidden = false } of NOUNS) {
-    if (hidden && !machinery) continue;
-    program.command(name, { hidden }).description(description);
+  for (const { name, description } of NOUNS) {
+    program.command(name).description(description);
   }
   return program;
 }

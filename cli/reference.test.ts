@@ -12,7 +12,7 @@ describe('the tree of commands', () => {
 
   beforeAll(async () => {
     const { surroundings } = testSurroundings();
-    program = makeProgram(surroundings, { machinery: false });
+    program = makeProgram(surroundings);
     await fillIn(program, undefined, {
       surroundings,
       watcher: { started: () => undefined, ended: () => undefined },

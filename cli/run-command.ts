@@ -7,7 +7,7 @@ import { meaningOf, type Surroundings } from './surroundings.js';
 
 /** Runs one command line, `argv` without the program's name. Never rejects. */
 export async function runCommand(argv: readonly string[], surroundings: Surroundings): Promise<number> {
-  const program = makeProgram(surroundings, { machinery: true });
+  const program = makeProgram(surroundings);
   let invocation: Invocation | undefined;
   let exitCode = 0;
   const watcher = {
@@ -19,6 +19,10 @@ export async function runCommand(argv: readonly string[], surroundings: Surround
     },
   };
   try {
+    // What completion scripts call; no command for people, so not in the tree.
+    if (argv[0] === 'complete') {
+      return await (await import('./complete.js')).complete(argv.slice(argv[1] === '--' ? 2 : 1), surroundings);
+    }
     const [noun] = program.parseOptions([...argv]).operands;
     if (noun !== undefined) await fillIn(program, noun, { surroundings, watcher });
     await program.parseAsync([...argv], { from: 'user' });

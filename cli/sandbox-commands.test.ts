@@ -197,7 +197,7 @@ describe('weft run', () => {
 
   it('tries to remove what may have been made when the answer does not come', async () => {
     agent.silent.add('create');
-    expect((await weft('--timeout 0.2 run --network none -- true')).exitCode).toBe(5);
+    expect((await weft('--timeout 1.5 run --network none -- true')).exitCode).toBe(5);
     expect(agent.calls.map(({ method }) => method)).toEqual(['create', 'delete']);
   });
 

@@ -9,8 +9,11 @@ import { withProgress } from './output/progress.js';
 const LAGGARDS_TIMEOUT_MS = 2000;
 
 /** Returns when every reachable host that `revision` concerns has it. Rejects with WeftError NOT_CONVERGED that names the late ones. */
-export async function waitFor(invocation: Invocation, controllers: Controllers, revision: bigint): Promise<void> {
-  const { cluster, ask } = controllers;
+export async function waitFor(
+  invocation: Invocation,
+  { cluster, ask }: Pick<Controllers, 'cluster' | 'ask'>,
+  revision: bigint,
+): Promise<void> {
   const laggards = async (signal: AbortSignal): Promise<string> => {
     const limits = { signal, timeoutMs: LAGGARDS_TIMEOUT_MS };
     const { hosts } = await ask(cluster.getStatus.bind(cluster), {}, limits);
@@ -28,7 +31,7 @@ export async function waitFor(invocation: Invocation, controllers: Controllers, 
     // The deadline has passed here before the controller could say who is late: ask.
     if (!(error instanceof WeftError) || error.reason !== 'TIMED_OUT') throw error;
     const late = await laggards(AbortSignal.timeout(LAGGARDS_TIMEOUT_MS)).catch(() => 'some hosts');
-    const seconds = String(Math.round(invocation.globals.timeoutMs / 1000));
+    const seconds = String(invocation.globals.timeoutMs / 1000);
     throw new WeftError(
       { reason: 'NOT_CONVERGED', message: `it is done, but ${seconds} s were not enough for ${late}` },
       { cause: error },

@@ -5,7 +5,7 @@ import { Interruption } from '../surroundings.js';
 
 /** Exit status of what is no refusal at all: a mistake in Weft. */
 const EXIT_FAILED = EXIT.INTERNAL;
-export const EXIT_USAGE = EXIT.INVALID_ARGUMENT;
+const EXIT_USAGE = EXIT.INVALID_ARGUMENT;
 
 /** What only the CLI can add: which option to turn. */
 const HINTS: Partial<Record<Reason, string>> = {

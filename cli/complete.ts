@@ -1,7 +1,9 @@
 /** `weft complete -- WORDS...`: what the completion scripts ask at each TAB. Names come from the cluster, where it answers. */
 import tab from '@bomb.sh/tab/commander';
-import type { Define, Invocation } from '../invocation.js';
-import { fillIn, makeProgram } from '../program.js';
+import { resolveGlobals } from './globals.js';
+import { Invocation } from './invocation.js';
+import { fillIn, makeProgram } from './program.js';
+import type { Surroundings } from './surroundings.js';
 
 /** A shell waits for this: names that take longer are not offered. */
 const NAMES_TIMEOUT_MS = 1000;
@@ -11,16 +13,12 @@ const TAB_SCRIPT = 'completion-script';
 /** What can stand in an argument or an option of this name. */
 const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
 
-export const define: Define = (command, act) => {
-  command
-    .argument('[words...]', 'the line so far, behind --')
-    .action(act((invocation, words: string[]) => complete(invocation, words)));
-};
-
-async function complete(invocation: Invocation, words: string[]): Promise<undefined> {
+/** Answers one question on stdout; says nothing of what goes wrong, because nobody asked for that. `words`: the line so far. */
+export async function complete(words: readonly string[], outer: Surroundings): Promise<number> {
+  const invocation = new Invocation(resolveGlobals({}, outer.env, outer.homeDir), outer);
   const silent = { write: () => undefined, isTty: false };
-  const surroundings = { ...invocation.surroundings, stdout: silent, stderr: silent };
-  const program = makeProgram(surroundings, { machinery: false });
+  const surroundings = { ...outer, stdout: silent, stderr: silent };
+  const program = makeProgram(surroundings);
   const watcher = { started: () => undefined, ended: () => undefined };
   await fillIn(program, undefined, { surroundings, watcher });
   // tab adds a command for its script; ours has the better name, and is offered.
@@ -38,14 +36,14 @@ async function complete(invocation: Invocation, words: string[]): Promise<undefi
       };
     }
   }
-  root.parse(words);
-  return undefined;
+  root.parse([...words]);
+  return 0;
 }
 
 async function namesOf(kind: string, invocation: Invocation): Promise<string[]> {
   const limits = { timeoutMs: NAMES_TIMEOUT_MS };
   const firstPage = { pageSize: 0, pageToken: '', minRevision: 0n };
-  const { connectAgent, connectControllers } = await import('../connect.js');
+  const { connectAgent, connectControllers } = await import('./connect.js');
   if (kind === 'sandbox') {
     using agent = connectAgent(invocation);
     const { sandboxes } = await agent.ask(agent.sandboxes.list.bind(agent.sandboxes), {}, limits);

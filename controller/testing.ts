@@ -1,0 +1,248 @@
+/** For tests: a controller in this process on a store in memory, reached over real mutual TLS on loopback. */
+import { Channel, credentials, type ClientOptions } from '@grpc/grpc-js';
+import { pino } from 'pino';
+import { systemClock } from '../core/clock.js';
+import { newHostId, type HostId } from '../core/ids.js';
+import { call, type UnaryMethod } from '../proto/call.js';
+import { CHANNEL_OPTIONS, CONTROLLER_SERVER_NAME } from '../proto/channel.js';
+import {
+  AgentSyncServiceClient,
+  type Hello,
+  type SyncRequest,
+  type SyncResponse,
+} from '../proto/gen/weft/v1/agent_sync.js';
+import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
+import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
+import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
+import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
+import { agentSyncService } from './api/agent-sync-service.js';
+import { clusterService } from './api/cluster-service.js';
+import { endpointService } from './api/endpoint-service.js';
+import { hostService } from './api/host-service.js';
+import { networkService } from './api/network-service.js';
+import { Serve } from './api/serve.js';
+import { listen } from './api/server.js';
+import { Cache } from './cache/cache.js';
+import { Committer } from './commit.js';
+import { defaultPools } from './domain/subnet-pool.js';
+import { Fanout } from './fanout/fanout.js';
+import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
+import type { Principal } from './identity/principal.js';
+import { loadOrCreateMeta } from './meta.js';
+import { createMetrics } from './metrics.js';
+import type { Store } from './store/store.js';
+
+/** A log that says nothing. */
+export const SILENT = pino({ level: 'silent' });
+
+/** Milliseconds in which whatever a test waits for happens. */
+const PATIENCE_MS = 5_000;
+
+/** The decisions' part of a controller: no server, no streams. */
+export interface Brain extends AsyncDisposable {
+  readonly store: Store;
+  readonly cache: Cache;
+  readonly committer: Committer;
+}
+
+/** A cache that follows `store`, and a committer on it. */
+export async function openBrain(store: Store): Promise<Brain> {
+  const stop = new AbortController();
+  const metrics = createMetrics({ revision: () => 0n, streams: () => 0 });
+  const cache = new Cache({ store, log: SILENT, patienceMs: 100 });
+  const running = cache.run(stop.signal);
+  await cache.listed;
+  const committer = new Committer({ store, cache, observer: metrics.commit });
+  return {
+    ...{ store, cache, committer },
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+export interface Harness extends AsyncDisposable {
+  readonly brain: Brain;
+  readonly fanout: Fanout;
+  readonly port: number;
+  readonly ca: CertificateAuthority;
+  /** Everything a client can call, as this principal. */
+  client(principal: Principal): Promise<TestClient>;
+}
+
+/** A whole controller on `store`, listening on loopback. */
+export async function openController(store: Store, options: { readonly graceMs?: number } = {}): Promise<Harness> {
+  const brain = await openBrain(store);
+  const { cache, committer } = brain;
+  const meta = await loadOrCreateMeta(store, SILENT, new AbortController().signal);
+  const fanout = new Fanout({
+    ...{ cache, ...meta, clock: systemClock, graceMs: options.graceMs ?? 0 },
+    observer: { encoded: () => undefined, sent: () => undefined },
+  });
+  const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
+  const serve = new Serve({ log: SILENT, observer: metrics.serve });
+  const ca = await createCa('test');
+  const identity = await issue({
+    ...{ ca, subject: { role: 'controller', name: 'c1' }, usage: 'both', days: 1 },
+    sans: { dns: [CONTROLLER_SERVER_NAME], ip: [] },
+  });
+  const etcdStatus = async () => ({ embedded: false, endpoints: [], version: '3.4.23', databaseSize: 1n });
+  const server = await listen({
+    ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
+    services: {
+      network: networkService(serve, { cache, committer, pools: defaultPools(meta.clusterId) }),
+      endpoint: endpointService(serve, { cache, committer, fanout }),
+      host: hostService(serve, { cache, fanout }),
+      cluster: clusterService(serve, { cache, fanout, meta, etcdStatus }),
+      agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
+    },
+  });
+  const clients: TestClient[] = [];
+  return {
+    ...{ brain, fanout, ca, port: server.port },
+    client: async (principal) => {
+      const pair = await issue({ ca, subject: principal, sans: { dns: [], ip: [] }, usage: 'client', days: 1 });
+      const client = new TestClient(server.port, { ca: ca.cert, ...pair });
+      clients.push(client);
+      return client;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const client of clients) client[Symbol.dispose]();
+      fanout[Symbol.dispose]();
+      await server[Symbol.asyncDispose]();
+      await brain[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export class TestClient implements Disposable {
+  readonly channel: Channel;
+  readonly networks: NetworkServiceClient;
+  readonly endpoints: EndpointServiceClient;
+  readonly hosts: HostServiceClient;
+  readonly cluster: ClusterServiceClient;
+  readonly #sync: AgentSyncServiceClient;
+
+  constructor(port: number, tls: { readonly ca: string; readonly cert: string; readonly key: string }) {
+    const secure = credentials.createSsl(Buffer.from(tls.ca), Buffer.from(tls.key), Buffer.from(tls.cert));
+    const address = `127.0.0.1:${String(port)}`;
+    this.channel = new Channel(address, secure, CHANNEL_OPTIONS);
+    const options: ClientOptions = { channelOverride: this.channel };
+    this.networks = new NetworkServiceClient(address, secure, options);
+    this.endpoints = new EndpointServiceClient(address, secure, options);
+    this.hosts = new HostServiceClient(address, secure, options);
+    this.cluster = new ClusterServiceClient(address, secure, options);
+    this.#sync = new AgentSyncServiceClient(address, secure, options);
+  }
+
+  /** Calls a method; rejects with WeftError. */
+  call<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    timeoutMs = PATIENCE_MS,
+  ): Promise<Response> {
+    return call(method, request, {
+      ...{ signal: new AbortController().signal, timeoutMs, requestId: 'test-request' },
+      peer: { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' },
+    });
+  }
+
+  /** Opens a stream as this host's agent. */
+  agent(hello: Partial<Hello> = {}): ScriptedAgent {
+    return new ScriptedAgent(this.#sync, hello);
+  }
+
+  [Symbol.dispose](): void {
+    this.channel.close();
+  }
+}
+
+type Message = NonNullable<SyncResponse['message']>;
+
+/** An agent that does what the test says, and remembers what it was told. */
+export class ScriptedAgent {
+  readonly hostId: HostId;
+  readonly #stream;
+  readonly received: Message[] = [];
+  /** How the stream ended: OK is undefined. */
+  readonly ended: Promise<Error | undefined>;
+  readonly #waiters = new Set<() => void>();
+
+  constructor(client: AgentSyncServiceClient, hello: Partial<Hello>) {
+    this.#stream = client.sync();
+    this.hostId = (hello.hostId ?? newHostId()) as HostId;
+    this.ended = new Promise((resolve) => {
+      this.#stream.once('error', resolve);
+      this.#stream.once('end', () => {
+        resolve(undefined);
+      });
+    });
+    this.#stream.on('data', ({ message }: SyncResponse) => {
+      if (message !== undefined) this.received.push(message);
+      for (const wake of this.#waiters) wake();
+    });
+    if (hello.vtep !== '') {
+      const value = { vtep: '192.0.2.1', version: '0.1.0', epoch: '', ...hello, hostId: this.hostId };
+      this.send({ $case: 'hello', value });
+    }
+  }
+
+  send(message: NonNullable<SyncRequest['message']>): void {
+    this.#stream.write({ message });
+  }
+
+  ack(revision: bigint): void {
+    this.send({ $case: 'ack', value: { revision } });
+  }
+
+  report(value: { readyEndpointIds?: string[]; removedEndpointIds?: string[] }): void {
+    this.send({ $case: 'report', value: { readyEndpointIds: [], removedEndpointIds: [], ...value } });
+  }
+
+  /** The first message, earlier or to come, that `is` recognises. */
+  async until<T extends Message>(is: (message: Message) => message is T): Promise<T>;
+  async until(is: (message: Message) => boolean): Promise<Message>;
+  async until(is: (message: Message) => boolean): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const found = this.received.find(is);
+        if (found === undefined) return;
+        clearTimeout(timeout);
+        this.#waiters.delete(look);
+        resolve(found);
+      };
+      const timeout = setTimeout(() => {
+        this.#waiters.delete(look);
+        reject(new Error(`it never came; received: ${this.received.map(({ $case }) => $case).join(', ')}`));
+      }, PATIENCE_MS);
+      this.#waiters.add(look);
+      look();
+    });
+  }
+
+  /** Takes everything so far up to and with an InSync of at least `revision`. */
+  async inSync(revision = 0n): Promise<readonly Message[]> {
+    await this.until((message) => message.$case === 'inSync' && message.value.revision >= revision);
+    return this.received.splice(0);
+  }
+
+  async session(): Promise<string> {
+    const welcome = await this.until((message) => message.$case === 'welcome');
+    return welcome.$case === 'welcome' ? welcome.value.session : '';
+  }
+
+  /** Says goodbye. */
+  close(): void {
+    this.#stream.end();
+  }
+
+  /** Reads no more: a host that hangs. */
+  stall(): void {
+    this.#stream.pause();
+  }
+
+  cancel(): void {
+    this.#stream.cancel();
+  }
+}

@@ -153,7 +153,8 @@ function allowedMs(deadline: Deadline): number {
   const until = deadline instanceof Date ? deadline.getTime() : deadline;
   if (!Number.isFinite(until)) return DEFAULT_MS;
   const left = until - Date.now();
-  return Math.max(0, Math.min(MAX_MS, left - Math.min(MARGIN_MS, left * MARGIN_SHARE)));
+  // Whole milliseconds: AbortSignal.timeout takes no fractions.
+  return Math.ceil(Math.max(0, Math.min(MAX_MS, left - Math.min(MARGIN_MS, left * MARGIN_SHARE))));
 }
 
 /** The client's id for the request where it is one that logs can carry. */

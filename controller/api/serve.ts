@@ -148,8 +148,8 @@ function toWeftError(error: unknown, call: { readonly requestId: string; readonl
   return new WeftError({ reason: 'INTERNAL', message }, cause);
 }
 
-/** Milliseconds a handler has. */
-function allowedMs(deadline: Deadline): number {
+/** Milliseconds a handler has: a whole number. */
+export function allowedMs(deadline: Deadline): number {
   const until = deadline instanceof Date ? deadline.getTime() : deadline;
   if (!Number.isFinite(until)) return DEFAULT_MS;
   const left = until - Date.now();

@@ -71,7 +71,7 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     .create(putEndpoint(endpoint))
     .unchanged(objectKey.network(networkId), network.revision)
     .claim(guardKey.mac(networkId, mac), id)
-    .serialize(guard, view.endpointsIn(hostId, sandbox).size === 0 ? 0n : context.guardRevision(guard), id);
+    .serialize(guard, context.guardRevision(guard), id);
   for (const address of endpoint.addresses) draft.claim(guardKey.address(networkId, address), id);
   const moves: readonly CursorMove[] = addresses.moves;
   return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...endpoint, revision }), moves };
@@ -116,10 +116,12 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
     .remove(objectKey.endpoint(networkId, id), endpoint.revision)
     .release(guardKey.mac(networkId, mac));
   for (const address of addresses) draft.release(guardKey.address(networkId, address));
-  if (view.endpointsIn(hostId, sandbox).size === 1) {
-    const guard = sandboxGuard(hostId, sandbox);
-    draft.remove(guard, context.guardRevision(guard));
-  }
+  // Rewritten also by those that are not the last: of two that go at the same time each would else take the other for
+  // the one that stays, and the guard would stay for good.
+  const guard = sandboxGuard(hostId, sandbox);
+  const seen = context.guardRevision(guard);
+  if (view.endpointsIn(hostId, sandbox).size === 1) draft.remove(guard, seen);
+  else draft.serialize(guard, seen, id);
   return { kind: 'commit', transaction: draft.build(), result: (revision) => revision, moves: [] };
 }
 

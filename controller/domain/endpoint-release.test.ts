@@ -27,7 +27,17 @@ beforeEach(async () => {
     await run((context) =>
       createNetwork(
         context,
-        { id, name: `n${String(index)}`, driver: 'overlay', ipv6: false, internal: false, subnets: [], labels: {}, options: {} },
+        {
+          id,
+          name: `n${String(index)}`,
+          driver: 'overlay',
+          ipv6: false,
+          internal: false,
+          mtu: undefined,
+          subnets: [],
+          labels: {},
+          options: {},
+        },
         defaultPools('8f14e45f-ceea-467f-a8e3-0d2f1ed6b5a1'),
       ),
     );

@@ -13,6 +13,10 @@ import {
   parseObjectKey,
 } from './keys.js';
 
+const HOSTS = `${OBJECTS}hosts/`;
+const NETWORKS = `${OBJECTS}networks/`;
+const ENDPOINTS = `${OBJECTS}endpoints/`;
+
 const network = '3b0f5b1e-8c4f-4f0a-9d1c-0a1b2c3d4e5f' as NetworkId;
 
 describe('keys', () => {

@@ -23,9 +23,9 @@ export const OBJECTS = `${ROOT}o/`;
 export const GUARDS = `${ROOT}g/`;
 
 /** Prefixes of all objects of a kind. */
-export const HOSTS = `${OBJECTS}hosts/`;
-export const NETWORKS = `${OBJECTS}networks/`;
-export const ENDPOINTS = `${OBJECTS}endpoints/`;
+const HOSTS = `${OBJECTS}hosts/`;
+const NETWORKS = `${OBJECTS}networks/`;
+const ENDPOINTS = `${OBJECTS}endpoints/`;
 
 /** Keys of objects. */
 export const objectKey = {

@@ -2,7 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { Bench, bytes, never, putting, textOf, transaction, type StoreUnderTest } from './contract-bench.testing.js';
 import { StoreRefused, type Compare, type Transaction } from './store.js';
-import { FOUND_LIMIT, MAX_OPERATIONS, MAX_TRANSACTION_BYTES } from './transaction.js';
+import { FOUND_LIMIT } from './transaction.js';
+
+const MAX_OPERATIONS = 128;
+const MAX_TRANSACTION_BYTES = 1_048_576;
 
 export function describeStore(name: string, open: () => Promise<StoreUnderTest>): void {
   describe(`${name} as a Store`, () => {

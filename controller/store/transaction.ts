@@ -2,10 +2,10 @@
 import { StoreRefused, type Compare, type KeyValue, type Transaction } from './store.js';
 
 /** Most compares, and most puts and deletes together, in one transaction: etcd's `--max-txn-ops`. */
-export const MAX_OPERATIONS = 128;
+const MAX_OPERATIONS = 128;
 
 /** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
-export const MAX_TRANSACTION_BYTES = 1 << 20;
+const MAX_TRANSACTION_BYTES = 1 << 20;
 
 /** Most entries that a failed `emptyPrefix` reports: enough for an error text, whatever stands there. */
 export const FOUND_LIMIT = 32;

@@ -56,7 +56,7 @@ export class NamespaceHost {
 
   /** Runs a program as root on this host, to its end. Its exit status is a value; rejects with LabError as `run` does. */
   async exec(argv: readonly string[], { env, ...options }: RunOptions = {}): Promise<Outcome> {
-    return run(this.#enter(argv), { ...options, env: { ...this.#environment, ...env }, enters: true });
+    return run(this.#enter(argv), { ...options, env: { ...this.#environment, ...env } });
   }
 
   /** As `exec`; its stdout. Rejects with LabError `failed`, with what it said, when its exit status is not 0. */

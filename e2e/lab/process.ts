@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { deferred, pause } from '../../core/lifetime.js';
 import { LabError } from './lab-error.js';
-import { childrenOf, identify, isAlive, sendSignal, type ProcessIdentity } from './procfs.js';
+import { argvOf, childrenOf, identify, isAlive, sendSignal, type ProcessIdentity } from './procfs.js';
 
 export type Environment = Readonly<Record<string, string>>;
 
@@ -29,14 +29,14 @@ const POLL_MS = 5;
 
 /**
  * Runs `argv` to its end. Rejects with LabError `timed-out` after the time (having killed it), `failed` when it cannot be
- * started. With `enters`, argv is an `nsenter --pid`, which only waits: then its child is what gets killed.
+ * started.
  */
 export async function run(
   argv: readonly string[],
-  { env = {}, input, timeoutMs = DEFAULT_TIMEOUT_MS, signal, enters = false }: RunOptions & { enters?: boolean },
+  { env = {}, input, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: RunOptions,
 ): Promise<Outcome> {
   signal?.throwIfAborted();
-  const child = start(argv, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = start(argv, { env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
@@ -51,7 +51,7 @@ export async function run(
 
   const stop = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]);
   const onStop = (): void => {
-    killAll(child, enters);
+    killGroup(child);
     const { stderr: said } = texts();
     ended.reject(
       signal?.aborted === true
@@ -84,14 +84,17 @@ export function start(
   });
 }
 
-function killAll(child: ChildProcess, enters: boolean): void {
-  if (enters && child.pid !== undefined) {
-    for (const pid of childrenOf(child.pid)) {
-      const identity = identify(pid);
-      if (identity !== undefined) sendSignal(identity, 'SIGKILL');
-    }
+/**
+ * Kills a program that was started detached, with all that it started: they are one process group. An nsenter only waits
+ * for the program it enters for, and may be just about to start it; the kernel lets no fork slip past a signal to a group.
+ */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
-  child.kill('SIGKILL');
 }
 
 function notStarted(argv: readonly string[], error: Error): LabError {
@@ -112,13 +115,13 @@ export interface Exit {
 
 /** A program that was started and is kept running, in this process or an earlier one. */
 export class LabProcess {
-  readonly #exit: Promise<Exit> | undefined;
+  readonly #exit: (() => Promise<Exit>) | undefined;
 
   /** Made by `keep`, or for a process that another one had started, by its identity. */
   constructor(
     readonly identity: ProcessIdentity,
     readonly logFile: string,
-    exit?: Promise<Exit>,
+    exit?: () => Promise<Exit>,
   ) {
     this.#exit = exit;
   }
@@ -131,7 +134,7 @@ export class LabProcess {
   async exited(signal?: AbortSignal): Promise<Exit> {
     const never = new AbortController().signal;
     while (this.running) if (!(await pause(POLL_MS, signal ?? never))) signal?.throwIfAborted();
-    return this.#exit ?? { code: undefined, signal: undefined };
+    return this.#exit?.() ?? { code: undefined, signal: undefined };
   }
 
   /** Sends it a signal; false when it had ended. */
@@ -185,16 +188,22 @@ export async function keep(
   child.on('exit', (code, killedBy) => exit.resolve({ code: code ?? undefined, signal: killedBy ?? undefined }));
   child.unref();
   const identity = await Promise.race([childIdentity(child), exit.promise]);
-  if ('pid' in identity) return new LabProcess(identity, logFile, exit.promise);
+  // This process does not live on for its sake; but while somebody waits for its end, it does.
+  const ended = (): Promise<Exit> => {
+    child.ref();
+    return exit.promise;
+  };
+  if ('pid' in identity) return new LabProcess(identity, logFile, ended);
   throw new LabError('failed', `${argv.join(' ')}: ended at once; its log: ${logFile}`);
 }
 
-/** The one child of a program that starts one; waits until it is there, or the program has ended. */
+/** The one child of an nsenter; waits until it has become the program, or nsenter has ended. */
 async function childIdentity({ pid }: ChildProcess): Promise<ProcessIdentity> {
   const never = new AbortController().signal;
   while (pid !== undefined) {
     const [child] = childrenOf(pid);
-    const identity = child === undefined ? undefined : identify(child);
+    const isProgram = child !== undefined && argvOf(child).join('\0') !== argvOf(pid).join('\0');
+    const identity = isProgram ? identify(child) : undefined;
     if (identity !== undefined) return identity;
     if (identify(pid) === undefined) break;
     await pause(1, never);

@@ -1,17 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { newEndpointId, newHostId, newNetworkId, type NetworkId } from '../../core/ids.js';
-import {
-  ENDPOINTS,
-  GUARDS,
-  HOSTS,
-  NETWORKS,
-  OBJECTS,
-  endpointsOf,
-  guardKey,
-  objectKey,
-  parseObjectKey,
-} from './keys.js';
+import { GUARDS, OBJECTS, endpointsOf, guardKey, objectKey, parseObjectKey } from './keys.js';
 
 const HOSTS = `${OBJECTS}hosts/`;
 const NETWORKS = `${OBJECTS}networks/`;

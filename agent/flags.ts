@@ -40,6 +40,7 @@ export function parseFlags(argv: readonly string[]): Parsed {
   const program = new Command('weft-agent')
     .description('brings this host’s kernel to what the cluster wants of it')
     .version(VERSION)
+    .enablePositionalOptions()
     .exitOverride();
   program
     .command('run', { isDefault: true })
@@ -81,7 +82,6 @@ export function parseFlags(argv: readonly string[]): Parsed {
       if (first === undefined) return;
       parsed = { command: 'enter', flags: { netns: flags.netns, binds: flags.bind, argv: [first, ...rest] } };
     });
-  program.enablePositionalOptions();
   try {
     program.parse([...argv], { from: 'user' });
     return parsed;

@@ -1,7 +1,8 @@
 /** The reconciler against the real kernel: hosts in namespaces, no controller. */
 import { describe, expect, it } from 'vitest';
 import { listIn, runIn } from '../kernel/testing.js';
-import { TestLab, testEndpoint, testNetwork } from './test-lab.js';
+import { TestLab } from './test-lab.js';
+import { testEndpoint, testNetwork } from '../state/test-state.js';
 
 const NETWORK = testNetwork(1);
 const A = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
@@ -91,6 +92,17 @@ describe('an overlay network on real hosts', () => {
     expect(defaults()).toEqual(['10.2.0.1']);
     ping(a, '10.2.0.12');
     expect(listIn(a, ['ip', '-j', 'link']).map((link) => link['ifname'])).toEqual(['lo', 'eth1']);
+  });
+
+  it('passes an interface’s name from one endpoint to the next in one go', () => {
+    using lab = new TestLab(2);
+    lab.settle([NETWORK], [A, B]);
+    const next = testEndpoint({ network: 1, endpoint: 7, host: 1, sandbox: 'a' });
+    lab.settle([NETWORK], [next, B]);
+    expect(lab.host(1).reconciler.settled.value.problems).toEqual([]);
+    expect([...lab.host(1).reconciler.settled.value.attached]).toEqual([next.id]);
+    ping(lab.host(1).sandbox('a'), '10.1.0.12');
+    ping(lab.host(2).sandbox('b'), 'fd00:1::17');
   });
 
   it('repairs what somebody took away, and takes away what nobody wanted', () => {

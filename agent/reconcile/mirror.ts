@@ -3,7 +3,7 @@
  * a failure nothing is, and the table is listed again. So a change costs the messages it needs and no more.
  */
 import { plan } from '../../core/plan.js';
-import type { NamespaceRows, RowOf, TableName } from '../tables/rows.js';
+import type { LinkRow, NamespaceRows, RowOf, TableName } from '../tables/rows.js';
 import type { RowResult, Table } from '../tables/table.js';
 
 /** A row that could not be put or dropped, or a table that could not be listed. */
@@ -18,11 +18,11 @@ export interface Outcome {
   readonly failures: readonly Failure[];
   /** Rows the kernel was asked to change. */
   readonly writes: number;
-  /** A link took the place of another, and took its addresses and entries with it. */
-  readonly replaced: boolean;
+  /** Links that went, or had to make room: what was on them, and at their far ends, went with them. */
+  readonly lost: readonly LinkRow[];
 }
 
-const NOTHING: Outcome = { failures: [], writes: 0, replaced: false };
+const NOTHING: Outcome = { failures: [], writes: 0, lost: [] };
 
 /** A mirror of any kind. */
 export interface AnyMirror {
@@ -55,7 +55,7 @@ export class Mirror<K extends TableName> implements AnyMirror {
       if (steps.length === 0) return NOTHING;
       const puts = steps.map(([key, value]) => ({ key, value, before: have.get(key) }));
       const outcome = this.#settle(puts, this.#table.put(puts), ({ key, value }) => have.set(key, value));
-      return { ...outcome, replaced: this.kind === 'links' && puts.some(({ before }) => before !== undefined) };
+      return { ...outcome, lost: this.#links(puts.flatMap(({ before }) => before ?? [])) };
     });
   }
 
@@ -65,7 +65,7 @@ export class Mirror<K extends TableName> implements AnyMirror {
       const outcome =
         drops.length === 0 ? NOTHING : this.#settle(drops, this.#table.drop(drops), ({ key }) => have.delete(key));
       if (outcome.failures.length === 0) this.#settled = want;
-      return outcome;
+      return { ...outcome, lost: this.#links(drops.map(({ value }) => value)) };
     });
   }
 
@@ -76,6 +76,10 @@ export class Mirror<K extends TableName> implements AnyMirror {
   forget(): void {
     this.#have = undefined;
     this.#settled = undefined;
+  }
+
+  #links(rows: readonly RowOf<K>[]): readonly LinkRow[] {
+    return this.kind === 'links' ? (rows as readonly LinkRow[]) : [];
   }
 
   #attempt(
@@ -90,7 +94,7 @@ export class Mirror<K extends TableName> implements AnyMirror {
       return act(want, this.#have);
     } catch (error) {
       this.forget();
-      return { failures: [{ table: this.kind, key: '', error: asError(error) }], writes: 0, replaced: false };
+      return { failures: [{ table: this.kind, key: '', error: asError(error) }], writes: 0, lost: [] };
     }
   }
 
@@ -105,7 +109,7 @@ export class Mirror<K extends TableName> implements AnyMirror {
       if (error === undefined) done(step);
       else failures.push({ table: this.kind, key: step.key, error });
     });
-    return { failures, writes: steps.length, replaced: false };
+    return { failures, writes: steps.length, lost: [] };
   }
 }
 

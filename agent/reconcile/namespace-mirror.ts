@@ -1,47 +1,50 @@
 /** All tables of one namespace, brought to what is wanted in the order in which they depend on each other. */
 import type { NamespaceTables } from '../tables/kernel.js';
-import { TABLE_ORDER, type NamespaceRows, type TableName } from '../tables/rows.js';
-import { Mirror, type AnyMirror, type Failure } from './mirror.js';
+import { TABLE_ORDER, type LinkRow, type NamespaceRows, type TableName } from '../tables/rows.js';
+import { Mirror, type AnyMirror, type Failure, type Outcome } from './mirror.js';
 
 export class NamespaceMirror {
   readonly #mirrors: readonly AnyMirror[];
-  /** Row changes asked of the kernel so far. */
-  writes = 0;
 
   constructor(tables: NamespaceTables) {
     this.#mirrors = TABLE_ORDER.flatMap((kind) => mirrorOf(kind, tables));
   }
 
   /** Puts what is missing or different, kind after kind; no failure stops the rest. */
-  put(rows: NamespaceRows): Failure[] {
-    const failures: Failure[] = [];
-    for (const mirror of this.#mirrors) {
+  put(rows: NamespaceRows): Outcome {
+    return this.#each(this.#mirrors, (mirror) => {
       const outcome = mirror.put(rows);
-      this.writes += outcome.writes;
-      failures.push(...outcome.failures);
-      if (outcome.replaced) this.#forgetAllBut(mirror);
-    }
-    return failures;
+      if (outcome.lost.length > 0) for (const other of this.#mirrors) if (other !== mirror) other.forget();
+      return outcome;
+    });
   }
 
   /** Drops what is not wanted, in the opposite order. */
-  drop(rows: NamespaceRows): Failure[] {
+  drop(rows: NamespaceRows): Outcome {
+    return this.#each([...this.#mirrors].reverse(), (mirror) => mirror.drop(rows));
+  }
+
+  /** From here on nothing is known of the namespace's tables. */
+  forget(): void {
+    for (const mirror of this.#mirrors) mirror.forget();
+  }
+
+  #each(mirrors: readonly AnyMirror[], act: (mirror: AnyMirror) => Outcome): Outcome {
     const failures: Failure[] = [];
-    for (const mirror of [...this.#mirrors].reverse()) {
-      const outcome = mirror.drop(rows);
-      this.writes += outcome.writes;
+    const lost: LinkRow[] = [];
+    let writes = 0;
+    for (const mirror of mirrors) {
+      const outcome = act(mirror);
+      writes += outcome.writes;
       failures.push(...outcome.failures);
+      lost.push(...outcome.lost);
     }
-    return failures;
+    return { failures, writes, lost };
   }
 
   /** Whether the kernel is known to hold that row. */
   holds(table: TableName, key: string): boolean {
     return this.#mirrors.find(({ kind }) => kind === table)?.holds(key) ?? false;
-  }
-
-  #forgetAllBut(kept: AnyMirror): void {
-    for (const mirror of this.#mirrors) if (mirror !== kept) mirror.forget();
   }
 }
 

@@ -4,9 +4,9 @@
  * answers synchronously.
  */
 import type { Kernel } from '../tables/kernel.js';
-import { NETWORK_PREFIX } from '../tables/namespace-names.js';
-import { noRows, type NamespaceRows } from '../tables/rows.js';
-import type { Failure } from './mirror.js';
+import { NETWORK_PREFIX, SANDBOX_PREFIX } from '../tables/namespace-names.js';
+import { noRows, type LinkRow, type NamespaceRows } from '../tables/rows.js';
+import type { Failure, Outcome } from './mirror.js';
 import { NamespaceMirror } from './namespace-mirror.js';
 
 /** A failure, and where. */
@@ -58,6 +58,14 @@ export class KernelMirror {
    * `between` runs after everything was put and before anything is dropped.
    */
   pass(want: ReadonlyMap<string, NamespaceRows>, mayDrop: boolean, between: () => void = () => undefined): PassOutcome {
+    const first = this.#round(want, mayDrop, between);
+    // What was dropped may have stood in the way: an interface's name is free only once its last owner is gone.
+    if (first.failures.length === 0 || first.dropped === 0) return first;
+    const second = this.#round(want, mayDrop, between);
+    return { failures: second.failures, writes: first.writes + second.writes };
+  }
+
+  #round(want: ReadonlyMap<string, NamespaceRows>, mayDrop: boolean, between: () => void): Run {
     this.#forgetDoubtful();
     const run = new Run();
     run.attempt('', () => {
@@ -69,11 +77,13 @@ export class KernelMirror {
     for (const [name, rows] of wanted) this.#each(name, run, (mirror) => mirror.put(rows));
     between();
     if (mayDrop) {
+      const before = run.writes;
       for (const [name, rows] of [...wanted].reverse()) this.#each(name, run, (mirror) => mirror.drop(rows));
       for (const name of [...(this.#names ?? [])]) if (!want.has(name)) this.#remove(name, run);
+      run.dropped = run.writes - before;
     }
     for (const name of run.failed) this.#doubtful.add(name);
-    return { failures: run.failures, writes: run.writes };
+    return run;
   }
 
   #list(run: Run, mayDrop: boolean): Set<string> {
@@ -95,15 +105,24 @@ export class KernelMirror {
     });
   }
 
-  #each(name: string, run: Run, act: (mirror: NamespaceMirror) => Failure[]): void {
+  #each(name: string, run: Run, act: (mirror: NamespaceMirror) => Outcome): void {
     if (this.#names?.has(name) !== true) return;
     run.attempt(name, () => {
       const mirror = this.#mirrors.get(name) ?? new NamespaceMirror(this.#kernel.open(name));
       this.#mirrors.set(name, mirror);
-      const before = mirror.writes;
-      for (const failure of act(mirror)) run.fail({ namespace: name, ...failure });
-      run.writes += mirror.writes - before;
+      const { failures, writes, lost } = act(mirror);
+      for (const failure of failures) run.fail({ namespace: name, ...failure });
+      run.writes += writes;
+      for (const row of lost) this.#forgetFarEnd(row);
     });
+  }
+
+  /** A sandbox lost an interface, with its addresses and routes: it is listed again. */
+  #forgetFarEnd(row: LinkRow): void {
+    if (row.kind === 'port') this.#mirrors.get(row.peer.netns)?.forget();
+    if (row.kind !== 'found') return;
+    // Whose it was is not known.
+    for (const [name, mirror] of this.#mirrors) if (name.startsWith(SANDBOX_PREFIX)) mirror.forget();
   }
 
   /**
@@ -137,6 +156,8 @@ class Run {
   readonly failures: NamespaceFailure[] = [];
   readonly failed = new Set<string>();
   writes = 0;
+  /** Those of them that took something away. */
+  dropped = 0;
 
   fail(failure: NamespaceFailure): void {
     this.failures.push(failure);

@@ -2,86 +2,17 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import path from 'node:path';
 import pino from 'pino';
-import { fold, type HostView, type Snapshot } from '../../core/fold.js';
-import {
-  parseEndpointId,
-  parseHostId,
-  parseNetworkId,
-  type EndpointId,
-  type HostId,
-  type NetworkId,
-} from '../../core/ids.js';
-import type { Endpoint, EndpointState, Network } from '../../core/model.js';
+import type { HostView } from '../../core/fold.js';
+import type { Endpoint, Network } from '../../core/model.js';
 import { overlayDriver } from '../drivers/overlay/overlay.js';
 import { createNetns, deleteNetns, listNetns, removeNetnsDirectory } from '../kernel/namespace.js';
-import { cidr, ip, mac, runIn } from '../kernel/testing.js';
+import { ip, runIn } from '../kernel/testing.js';
 import type { HostFacts, LocalSandbox } from '../state/desired.js';
 import type { Known } from '../state/settled.js';
 import { LinuxKernel } from '../tables/linux-kernel.js';
 import { sandboxNamespace } from '../tables/namespace-names.js';
 import { Reconciler, type Input } from './reconciler.js';
-
-function certain<T>(text: string, value: T | undefined): T {
-  if (value === undefined) throw new Error(`a test's literal is wrong: ${text}`);
-  return value;
-}
-
-const uuid = (kind: number, number: number): string =>
-  `${String(number).padStart(8, '0')}-000${String(kind)}-4000-8000-000000000000`;
-export const hostId = (number: number): HostId => certain('host', parseHostId(uuid(1, number)));
-export const networkId = (number: number): NetworkId => certain('network', parseNetworkId(uuid(2, number)));
-export const endpointId = (number: number): EndpointId => certain('endpoint', parseEndpointId(uuid(3, number)));
-
-/** A dual-stack network: 10.N.0.0/24 and fd00:N::/64, its VNI 1000 + N. */
-export function testNetwork(number: number, changes: Partial<Network> = {}): Network {
-  const n = String(number);
-  const subnet = (text: string, gateway: string) => ({
-    cidr: cidr(text),
-    gateway: ip(gateway),
-    ipRange: undefined,
-    auxAddresses: {},
-  });
-  return {
-    id: networkId(number),
-    name: `net${n}`,
-    driver: 'overlay',
-    vni: 1000 + number,
-    subnets: [subnet(`10.${n}.0.0/24`, `10.${n}.0.1`), subnet(`fd00:${n}::/64`, `fd00:${n}::1`)],
-    internal: false,
-    mtu: undefined,
-    labels: {},
-    options: {},
-    revision: 1n,
-    requestId: 'test',
-    ...changes,
-  };
-}
-
-/** Endpoint number E of a network: 10.N.0.(10+E), fd00:N::(10+E) as decimal digits, MAC 02:...:N:E. */
-export function testEndpoint(options: {
-  network: number;
-  endpoint: number;
-  host: number;
-  sandbox: string;
-  state?: EndpointState;
-}): Endpoint {
-  const { network, endpoint, host, sandbox, state = 'pending' } = options;
-  const [n, e] = [String(network), String(10 + endpoint)];
-  return {
-    id: endpointId(network * 100 + endpoint),
-    networkId: networkId(network),
-    hostId: hostId(host),
-    sandbox,
-    name: sandbox,
-    aliases: [],
-    addresses: [ip(`10.${n}.0.${e}`), ip(`fd00:${n}::${e}`)],
-    mac: mac(`02:00:00:00:${n.padStart(2, '0')}:${e}`),
-    labels: {},
-    state,
-    revision: 1n,
-    requestId: 'test',
-  };
-}
+import { certain, hostId, sandboxesOf, viewOf } from '../state/test-state.js';
 
 /** One host: what its reconciler is told can be replaced at will. */
 export class TestHost implements Disposable {
@@ -145,25 +76,14 @@ export class TestHost implements Disposable {
 
   /** The host's part of a state: every network with an endpoint here, and every sandbox named in it. */
   tell(networks: readonly Network[], endpoints: readonly Endpoint[]): void {
-    const frames = networks.flatMap((network): Snapshot[] => {
-      const own = endpoints.filter((endpoint) => endpoint.networkId === network.id);
-      if (!own.some((endpoint) => endpoint.hostId === this.facts.hostId)) return [];
-      const peers = [...this.lab.hosts.values()].map(({ facts }) => ({
-        hostId: facts.hostId,
-        vtep: facts.vtep,
-        number: facts.number,
-      }));
-      return [{ kind: 'snapshot', network, endpoints: own, peers }];
-    });
-    this.view = fold(new Map(), frames);
-    const here = endpoints.filter((endpoint) => endpoint.hostId === this.facts.hostId);
-    const names = new Set([...here.map(({ sandbox }) => sandbox), ...this.sandboxes.map(({ name }) => name)]);
-    this.sandboxes = [...names].map((name) => ({
-      name,
-      attachments: here
-        .filter((endpoint) => endpoint.sandbox === name)
-        .map(({ id }, at) => ({ endpointId: id, ifname: `eth${String(at)}` })),
+    const peers = [...this.lab.hosts.values()].map(({ facts }) => ({
+      hostId: facts.hostId,
+      vtep: facts.vtep,
+      number: facts.number,
     }));
+    this.view = viewOf(this.number, { networks, endpoints, peers });
+    const before = this.sandboxes.map(({ name }) => name);
+    this.sandboxes = sandboxesOf(this.number, endpoints, before);
   }
 
   /** The path of a sandbox's namespace. */

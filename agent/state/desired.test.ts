@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from './test-state.js';
+import { desiredState, largestMtu, type HostFacts } from './desired.js';
+
+const FACTS: HostFacts = { hostId: hostId(1), name: 'h1', number: 1, vtep: testPeer(1).vtep, underlayMtu: 1500 };
+const NETS = [testNetwork(1), testNetwork(2)];
+const PEERS = [testPeer(1), testPeer(2)];
+const A1 = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
+const A2 = testEndpoint({ network: 2, endpoint: 1, host: 1, sandbox: 'a' });
+const B1 = testEndpoint({ network: 1, endpoint: 2, host: 2, sandbox: 'b' });
+
+function desire(endpoints: readonly (typeof A1)[], facts = FACTS, networks = NETS) {
+  return desiredState(viewOf(1, { networks, endpoints, peers: PEERS }), sandboxesOf(1, endpoints), facts);
+}
+
+describe('what a host should run', () => {
+  it('is the networks that have a sandbox here, and no others', () => {
+    const state = desire([A1, B1]);
+    expect([...state.networks.keys()]).toEqual([A1.networkId]);
+    expect(state.networks.get(A1.networkId)?.remotes).toEqual([
+      { endpointId: B1.id, addresses: B1.addresses, mac: B1.mac, vtep: '192.0.2.2' },
+    ]);
+    expect(desiredState(viewOf(1, { networks: NETS, endpoints: [A1], peers: PEERS }), [], FACTS).networks.size).toBe(0);
+  });
+
+  it('leaves out what is being removed, here and elsewhere, and hosts whose tunnel address is unknown', () => {
+    const removing = { state: 'removing' as const };
+    expect(desire([{ ...A1, ...removing }, B1]).networks.size).toBe(0);
+    expect(desire([A1, { ...B1, ...removing }]).networks.get(A1.networkId)?.remotes).toEqual([]);
+    const stranger = testEndpoint({ network: 1, endpoint: 3, host: 9, sandbox: 'x' });
+    expect(desire([A1, stranger]).networks.get(A1.networkId)?.remotes).toEqual([]);
+  });
+
+  it('leaves out an endpoint of another host that has the same sandbox name', () => {
+    const other = testEndpoint({ network: 1, endpoint: 4, host: 2, sandbox: 'a' });
+    expect(
+      desire([A1, other])
+        .networks.get(A1.networkId)
+        ?.locals.map(({ endpoint }) => endpoint.id),
+    ).toEqual([A1.id]);
+  });
+
+  it('gives a sandbox one default route to a family: by the first network that is not internal', () => {
+    const gateways = (endpoints: readonly (typeof A1)[], networks = NETS) =>
+      [...desire(endpoints, FACTS, networks).networks.values()].map(({ locals }) => locals[0]?.defaultGateways);
+    expect(gateways([A1, A2])).toEqual([['10.1.0.1', 'fd00:1::1'], []]);
+    expect(gateways([A1, A2], [testNetwork(1, { internal: true }), testNetwork(2)])).toEqual([
+      [],
+      ['10.2.0.1', 'fd00:2::1'],
+    ]);
+    const onlyV4 = { ...A1, addresses: A1.addresses.slice(0, 1) };
+    expect(gateways([onlyV4, A2])).toEqual([['10.1.0.1'], ['fd00:2::1']]);
+  });
+
+  it('takes the MTU from the underlay and its family, and caps what does not fit', () => {
+    expect(largestMtu({ vtep: testPeer(1).vtep, underlayMtu: 9000 })).toBe(8950);
+    expect(largestMtu({ vtep: '2001:db8::1' as never, underlayMtu: 1500 })).toBe(1430);
+    const mtus = (mtu: number | undefined) => {
+      const state = desire([A1], FACTS, [testNetwork(1, { mtu })]);
+      return [state.networks.get(A1.networkId)?.mtu, state.problems.map(({ object }) => object)];
+    };
+    expect(mtus(undefined)).toEqual([1450, []]);
+    expect(mtus(1300)).toEqual([1300, []]);
+    expect(mtus(1500)).toEqual([1450, ['h1 network net1, mtu']]);
+  });
+
+  it('tells a sandbox its name servers and addresses in the order of its networks', () => {
+    expect(desire([A1, A2]).sandboxes.get('a')).toEqual({
+      name: 'a',
+      nameservers: ['10.1.0.1', 'fd00:1::1', '10.2.0.1', 'fd00:2::1'],
+      addresses: [...A1.addresses, ...A2.addresses],
+    });
+  });
+});

@@ -6,7 +6,7 @@ import { startHolder } from './holder.js';
 import { LabError } from './lab-error.js';
 import type { Place } from './layout.js';
 import { keep, run, start, type Environment, type LabProcess, type Outcome, type RunOptions } from './process.js';
-import { argvOf, commandOf, listPids, namespaceOf, type ProcessIdentity } from './procfs.js';
+import { argvOf, commandOf, identify, listPids, namespaceOf, type ProcessIdentity } from './procfs.js';
 
 /** A program on a host, by its number on the machine. */
 export interface RunningProgram {
@@ -96,9 +96,13 @@ export class NamespaceHost {
   /** What runs on it, but for its holder. */
   programs(): RunningProgram[] {
     const own = namespaceOf(this.holder.pid, 'pid');
-    return listPids()
-      .filter((pid) => pid !== this.holder.pid && own !== undefined && namespaceOf(pid, 'pid') === own)
-      .map((pid) => ({ pid, command: commandOf(pid) ?? '', argv: argvOf(pid) }));
+    return (
+      listPids()
+        .filter((pid) => pid !== this.holder.pid && own !== undefined && namespaceOf(pid, 'pid') === own)
+        // What has ended and was not collected yet is no program any more.
+        .filter((pid) => identify(pid) !== undefined)
+        .map((pid) => ({ pid, command: commandOf(pid) ?? '', argv: argvOf(pid) }))
+    );
   }
 
   /** Names in its /run/netns: the namespaces that were given names there. */

@@ -1,7 +1,7 @@
 /** The command line of weft-controller, read and checked. */
 import { hostname } from 'node:os';
 import { isIP } from 'node:net';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option, type OutputConfiguration } from 'commander';
 import { LOG_LEVELS, type LogLevel } from '../core/daemon/log.js';
 import { NAME_RULE, isName } from '../core/name.js';
 import { VERSION } from '../core/version.js';
@@ -46,12 +46,17 @@ export interface IssueOptions {
 
 const DATA_DIR = '/var/lib/weft-controller';
 
-/** What a command line asks for; or the exit status of one that asks for nothing more (help, version, a mistake). */
-export function parseOptions(argv: readonly string[]): RunOptions | IssueOptions | number {
+/** What a command line asks for; or the exit status of one that asks for nothing more (help, version, a mistake).
+ * What there is to say goes to stdout and stderr, or to `output`. */
+export function parseOptions(
+  argv: readonly string[],
+  output: OutputConfiguration = {},
+): RunOptions | IssueOptions | number {
   let result: RunOptions | IssueOptions | undefined;
   const program = new Command('weft-controller')
     .description('Keeps the state of a Weft cluster, and tells every host what concerns it.')
     .version(VERSION)
+    .configureOutput(output)
     .exitOverride()
     .showHelpAfterError('(weft-controller --help says what there is)');
 

@@ -1,0 +1,200 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CreateNetworkRequest, SubnetRequest } from '../proto/gen/weft/v1/network.js';
+import { TLS_FILES } from '../proto/channel.js';
+import { parseOptions as parse } from './options.js';
+import { TestClient } from './testing.js';
+
+/** The compiled program, as the launcher starts it; `npm test` builds it first. */
+const PROGRAM = join(import.meta.dirname, '..', 'bin', 'weft-controller');
+
+let directory: string;
+const children: ChildProcess[] = [];
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-controller-'));
+});
+afterAll(async () => {
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  await rm(directory, { recursive: true, force: true });
+});
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly port: number;
+  readonly clusterId: string;
+  readonly metricsPort: number;
+  readonly etcdPid: number;
+}
+
+const run = (...args: string[]) => {
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  children.push(child);
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (text += part));
+  return { child, text: () => text };
+};
+
+/** Starts a controller on any port, and returns when it says it is ready. */
+async function start(...args: string[]): Promise<Started> {
+  const free = ['--listen', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
+  const { child, text } = run('--data-dir', directory, ...free, ...args);
+  for (let waited = 0; waited < 15_000; waited += 50) {
+    const lines = text()
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const ready = lines.find(({ msg }) => msg === 'ready');
+    if (ready !== undefined) {
+      // pino writes the daemon's pid first, and the child's behind it; of two, JSON.parse takes the last.
+      const etcd = lines.find(({ msg }) => msg === 'started etcd');
+      return { child, etcdPid: etcd?.['pid'] as number, ...(ready as unknown as Omit<Started, 'child' | 'etcdPid'>) };
+    }
+    if (child.exitCode !== null) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the controller did not come up:\n${text()}`);
+}
+
+async function connect(port: number, tls: string): Promise<TestClient> {
+  const [ca, cert, key] = await Promise.all(
+    [TLS_FILES.ca, TLS_FILES.certificate, TLS_FILES.key].map((file) => readFile(join(tls, file), 'utf8')),
+  );
+  return new TestClient(port, { ca: ca ?? '', cert: cert ?? '', key: key ?? '' });
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+  return child.exitCode;
+}
+
+/** Whether a process runs; one that is dead and was not collected by its parent yet does not. */
+const isAlive = async (pid: number): Promise<boolean> => {
+  const status = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => ') Z');
+  return !/\) [ZX]/.test(status);
+};
+
+describe('weft-controller, as a process with an etcd of its own', () => {
+  it('keeps its state when it is killed, and leaves nothing behind when it is stopped', async () => {
+    const first = await start();
+    using admin = await connect(first.port, join(directory, 'admin'));
+    const subnets = [SubnetRequest.fromPartial({ cidr: '10.1.0.0/24' })];
+    const request = CreateNetworkRequest.fromPartial({ name: 'web', subnets, labels: { a: 'b' } });
+    const { network, revision } = await admin.call(admin.networks.create.bind(admin.networks), request);
+    expect(network).toMatchObject({ name: 'web', vni: 4096 });
+    const page = await (await fetch(`http://127.0.0.1:${String(first.metricsPort)}/metrics`)).text();
+    expect(page).toContain('weft_controller_request_seconds_count{method="NetworkService/Create",code="OK"} 1');
+    expect(page).toContain(`weft_controller_cache_revision ${String(revision)}`);
+    expect((await stat(join(directory, 'admin', TLS_FILES.key))).mode & 0o777).toBe(0o600);
+
+    await end(first.child, 'SIGKILL');
+    const second = await start();
+    expect(second.clusterId).toBe(first.clusterId);
+    using again = await connect(second.port, join(directory, 'admin'));
+    const found = await again.call(again.networks.get.bind(again.networks), { network: 'web', minRevision: revision });
+    expect(found.network).toEqual(network);
+    // Of the repeated request nothing is made twice.
+    const repeated = await again.call(again.networks.create.bind(again.networks), {
+      ...request,
+      id: network?.id ?? '',
+    });
+    expect(repeated.network).toEqual(network);
+
+    const { etcd } = await again.call(again.cluster.getStatus.bind(again.cluster), {});
+    expect(etcd?.embedded).toBe(true);
+    expect(etcd?.version).toMatch(/^3\./);
+    expect(etcd?.databaseSize).toBeGreaterThan(0n);
+
+    expect(
+      run('issue', '--role', 'host', '--name', 'h1', '--out', join(directory, 'h1'), '--data-dir', directory).child,
+    ).toBeDefined();
+    const issuing = children.at(-1);
+    if (issuing === undefined) throw new Error('it was just started');
+    await once(issuing, 'exit');
+    using host = await connect(second.port, join(directory, 'h1'));
+    const list = host.networks.list.bind(host.networks);
+    expect((await host.call(list, { pageSize: 0, pageToken: '', minRevision: 0n })).networks).toHaveLength(1);
+    const refused = host.call(host.networks.delete.bind(host.networks), { network: 'web' });
+    await expect(refused).rejects.toMatchObject({ reason: 'NOT_ALLOWED' });
+
+    expect(await end(second.child, 'SIGTERM')).toBe(0);
+    expect(await Promise.all([first.etcdPid, second.etcdPid].map(isAlive))).toEqual([false, false]);
+  }, 60_000);
+
+  it.each([
+    ['a directory that cannot be', ['--data-dir', '/dev/null/x'], 'cannot be used'],
+    ['no etcd', ['--etcd-binary', '/nowhere/etcd'], 'etcd is not installed'],
+    ['an address of another machine', ['--listen', '203.0.113.9:7070'], 'cannot listen on 203.0.113.9 port 7070'],
+    [
+      'credentials for etcd that are not there',
+      [
+        '--etcd-endpoints',
+        'https://127.0.0.1:1',
+        '--etcd-ca',
+        '/nowhere',
+        '--etcd-cert',
+        '/nowhere',
+        '--etcd-key',
+        '/nowhere',
+      ],
+      '/nowhere cannot be read',
+    ],
+  ])('says in a sentence what is wrong at the start: %s', async (_, args, sentence) => {
+    const { child, text } = run('--data-dir', directory, '--listen', '127.0.0.1:0', '--metrics', 'off', ...args);
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(1);
+    const last = JSON.parse(text().trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
+    expect(last['level']).toBe('fatal');
+    expect(last['msg']).toContain(sentence);
+  });
+});
+
+/** What a command line means, without what is printed of it. */
+const parseOptions = (argv: readonly string[]) => parse(argv, { writeOut: () => undefined, writeErr: () => undefined });
+
+describe('the command line', () => {
+  it('has defaults', () => {
+    expect(parseOptions([])).toMatchObject({
+      ...{ command: 'run', dataDir: '/var/lib/weft-controller', etcd: undefined, pools: [], logLevel: 'info' },
+      ...{ listen: { host: '::', port: 7070 }, metrics: { host: '127.0.0.1', port: 9470 } },
+    });
+    expect(parseOptions(['run', '--metrics', 'off'])).toMatchObject({ metrics: undefined });
+    expect(parseOptions(['--pool', '10.0.0.0/8/24', '--pool', 'fd00::/48/64'])).toMatchObject({
+      pools: [
+        { range: '10.0.0.0/8', size: 24 },
+        { range: 'fd00::/48', size: 64 },
+      ],
+    });
+    expect(parseOptions(['issue', '--role', 'host', '--name', 'h1', '--out', '/x'])).toEqual({
+      ...{ command: 'issue', role: 'host', name: 'h1', out: '/x', dataDir: '/var/lib/weft-controller' },
+    });
+  });
+
+  it.each([
+    [['--nope']],
+    [['serve']],
+    [['--listen', '7070']],
+    [['--listen', '[10.0.0.1]:7070']],
+    [['--listen', '0.0.0.0:70700']],
+    [['--name', 'a b']],
+    [['--pool', '10.0.0.1/8/24']],
+    [['--log-level', 'loud']],
+    [['--etcd-endpoints', 'https://127.0.0.1:2379']],
+    [['--etcd-endpoints', 'http://127.0.0.1:2379']],
+    [['--etcd-ca', '/x']],
+    [['issue', '--role', 'controller', '--name', 'x', '--out', '/x']],
+    [['issue', '--role', 'host', '--name', 'h.1', '--out', '/x']],
+    [['issue', '--role', 'host', '--name', 'h1']],
+  ])('refuses %o with status 2', (argv) => {
+    expect(parseOptions(argv)).toBe(2);
+  });
+
+  it.each([[['--help']], [['--version']], [['issue', '--help']]])('answers %o with status 0', (argv) => {
+    expect(parseOptions(argv)).toBe(0);
+  });
+});

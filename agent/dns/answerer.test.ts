@@ -5,7 +5,7 @@ import { parseIp } from '../../core/address.js';
 import { createLogger } from '../../core/daemon/log.js';
 import { Answerer, standardChain } from './answerer.js';
 import { RCODE, type DnsHandler, type RcodeName } from './handler.js';
-import { networkId, viewOf } from './test-view.js';
+import { networkId, viewOf } from './view.testing.js';
 import { Names } from './view.js';
 
 const log = createLogger({ daemon: 'test', level: 'fatal' });

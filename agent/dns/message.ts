@@ -19,7 +19,7 @@ const BADVERS_EXTENDED = 1;
 /** What a query without EDNS can take over UDP. */
 const CLASSIC_UDP_BYTES = 512;
 /** What is sent over UDP at most, and said to be taken: what goes through every underlay in one piece (DNS flag day 2020). */
-export const UDP_BYTES = 1232;
+const UDP_BYTES = 1232;
 /** What a length of two bytes can say. */
 export const TCP_BYTES = 65_535;
 

@@ -12,7 +12,7 @@ import { deleteNetns } from '../kernel/namespace.js';
 import { ip, listIn, runIn, TestNamespaces } from '../kernel/testing.js';
 import { frame, FrameReader } from './frames.js';
 import { DnsServers, type DnsPlace } from './server.js';
-import { networkId, viewOf, type TestNetwork } from './test-view.js';
+import { networkId, viewOf, type TestNetwork } from './view.testing.js';
 
 const run = promisify(execFile);
 const GATEWAYS = [ip('10.1.0.1'), ip('fd00:1::1')];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseIp } from '../../core/address.js';
-import { networkId, viewOf, type TestNetwork } from './test-view.js';
+import { networkId, viewOf, type TestNetwork } from './view.testing.js';
 import { Names } from './view.js';
 
 const backend: TestNetwork = {

@@ -13,7 +13,7 @@ export function program(name: 'weft' | 'weft-agent' | 'weft-controller'): string
 }
 
 /** `HOST:PORT` of every controller, as flags and WEFT_CONTROLLER have it. */
-export function controllerList(controllers: readonly Place[]): string {
+function controllerList(controllers: readonly Place[]): string {
   return controllers.map(({ ipv4 }) => `${ipv4}:${String(CONTROLLER_PORT)}`).join(',');
 }
 

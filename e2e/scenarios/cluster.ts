@@ -35,6 +35,10 @@ export class Cluster {
     return (await this.lab.weft('h1', ['network', 'create', ...options, name])) as NetworkJson;
   }
 
+  async network(name: string): Promise<NetworkJson> {
+    return (await this.lab.weft('h1', ['network', 'inspect', name])) as NetworkJson;
+  }
+
   /** Makes a sandbox on these networks; returns when every host concerned knows of it. */
   async createSandbox({ host, name }: Box, networks: readonly string[], ...options: readonly string[]): Promise<void> {
     const on = networks.flatMap((network) => ['--network', network]);

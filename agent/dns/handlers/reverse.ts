@@ -26,7 +26,7 @@ export const reverseHandler: DnsHandler = {
 };
 
 /** The address a whole reverse name stands for; undefined for any other name, also for a part of one. */
-export function addressOf(labels: readonly string[]): IpAddress | undefined {
+function addressOf(labels: readonly string[]): IpAddress | undefined {
   const digits = labels.slice(0, -2).reverse();
   switch (labels.slice(-2).join('.')) {
     case 'in-addr.arpa':

@@ -22,7 +22,7 @@ export interface TestNetwork {
 }
 
 /** A literal's value, certainly. */
-export function certain<T>(value: T | undefined): T {
+function certain<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('a literal of a test is wrong');
   return value;
 }

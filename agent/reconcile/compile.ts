@@ -60,7 +60,7 @@ export class Compiler {
 
   #network(id: NetworkId, network: DesiredNetwork, facts: HostFacts): CompiledNetwork | undefined {
     const known = this.#networks.get(id);
-    if (known !== undefined && known.facts === facts && isSame(known.from, network)) return known;
+    if (known?.facts === facts && isSame(known.from, network)) return known;
     const driver = this.#drivers.get(network.network.driver);
     return driver === undefined ? undefined : { from: network, facts, rows: driver.rows(network, facts) };
   }
@@ -95,8 +95,7 @@ function isSame(a: DesiredNetwork, b: DesiredNetwork): boolean {
     a.locals.every((local, at) => {
       const other = b.locals[at];
       return (
-        other !== undefined &&
-        local.endpoint === other.endpoint &&
+        local.endpoint === other?.endpoint &&
         local.ifname === other.ifname &&
         local.defaultGateways.join() === other.defaultGateways.join()
       );

@@ -1,13 +1,14 @@
 /** All tables of one namespace, brought to what is wanted in the order in which they depend on each other. */
 import type { NamespaceTables } from '../tables/kernel.js';
-import { TABLE_ORDER, type LinkRow, type NamespaceRows, type TableName } from '../tables/rows.js';
+import { TABLE_ORDER, type LinkRow, type NamespaceRows, type RowOf, type TableName } from '../tables/rows.js';
+import type { Table } from '../tables/table.js';
 import { Mirror, type AnyMirror, type Failure, type Outcome } from './mirror.js';
 
 export class NamespaceMirror {
   readonly #mirrors: readonly AnyMirror[];
 
   constructor(tables: NamespaceTables) {
-    this.#mirrors = TABLE_ORDER.flatMap((kind) => mirrorOf(kind, tables));
+    this.#mirrors = mirrorsOf(tables);
   }
 
   /** Puts what is missing or different, kind after kind; no failure stops the rest. */
@@ -48,7 +49,8 @@ export class NamespaceMirror {
   }
 }
 
-function mirrorOf<K extends TableName>(kind: K, tables: NamespaceTables): AnyMirror[] {
-  const table = tables[kind];
-  return table === undefined ? [] : [new Mirror(kind, table)];
+function mirrorsOf(tables: NamespaceTables): AnyMirror[] {
+  const mirror = <K extends TableName>(kind: K, table: Table<RowOf<K>> | undefined): AnyMirror[] =>
+    table === undefined ? [] : [new Mirror(kind, table)];
+  return TABLE_ORDER.flatMap((kind) => mirror(kind, tables[kind] as Table<RowOf<typeof kind>> | undefined));
 }

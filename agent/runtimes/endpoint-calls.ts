@@ -59,7 +59,7 @@ export class EndpointCalls {
 
   async #persist<T>(asking: Asking, act: () => Promise<T>): Promise<T> {
     let last: WeftError | undefined;
-    for (let attempt = 0; !asking.signal.aborted; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       try {
         return await act();
       } catch (error) {

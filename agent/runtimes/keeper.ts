@@ -5,21 +5,19 @@
  * A request that fails is undone: what it wanted is recorded as to be removed, and removed; where that has to wait (no
  * controller can be reached), it happens later by itself.
  */
-import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
-import { newEndpointId, type HostId } from '../../core/ids.js';
+import type { HostId } from '../../core/ids.js';
 import { backoffMs, pause, withDeadline } from '../../core/lifetime.js';
 import type { Endpoint } from '../../core/model.js';
 import type { SandboxFiles } from '../sandbox/files.js';
-import { nextIfname, type AttachmentRecord, type SandboxRecord } from '../sandbox/record.js';
-import type { SandboxRegistry } from '../sandbox/registry.js';
-import type { Latest } from '../state/latest.js';
-import type { Known, Settled } from '../state/settled.js';
-import type { SyncState } from '../sync/client.js';
+import type { AttachmentRecord, SandboxRecord } from '../sandbox/record.js';
+import type { Known } from '../state/settled.js';
 import type { Asking } from '../sync/controller.js';
 import type { Asked, At, JoinRequest, SandboxInfo, Sandboxes } from './adapter.js';
-import type { EndpointCalls } from './endpoint-calls.js';
+import { Attachments, type AttachmentsOptions } from './attachments.js';
 import { describeSandbox, findEndpoint } from './describe.js';
+import { findAttachment, isOpen, isUnfinished, recordOf, recordOfWish, wishesFor } from './records.js';
+import { alreadyConnected, notFound } from './refusals.js';
 import { Turns } from './turns.js';
 
 /** How long an undo may keep the caller waiting for its error; after that it goes on by itself. */
@@ -27,31 +25,24 @@ const UNDO_MS = 5_000;
 const CARRY_ON_FIRST_MS = 500;
 const CARRY_ON_CAP_MS = 30_000;
 
-export interface KeeperOptions {
+export interface KeeperOptions extends AttachmentsOptions {
   readonly hostId: HostId;
-  readonly registry: SandboxRegistry;
   readonly files: SandboxFiles;
-  readonly calls: EndpointCalls;
-  readonly sync: Latest<SyncState>;
-  readonly settled: Latest<Settled>;
-  /** Asks for a pass over the kernel. */
-  readonly kick: () => void;
   /** Path of a sandbox's namespace. */
   readonly netnsOf: (name: string) => string;
-  readonly log: Logger;
   /** Ends with the agent. */
   readonly signal: AbortSignal;
-  /** Called with the milliseconds an attach took. */
-  readonly onAttached?: (durationMs: number) => void;
 }
 
 export class SandboxKeeper implements Sandboxes {
   readonly #options: KeeperOptions;
+  readonly #attachments: Attachments;
   readonly #turns = new Turns();
   readonly #carrying = new Map<string, Promise<void>>();
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#attachments = new Attachments(options);
   }
 
   /** Carries on with whatever was interrupted, and follows what others do to this host's endpoints. */
@@ -79,9 +70,13 @@ export class SandboxKeeper implements Sandboxes {
       await registry.put({ name, state: 'present', attachments });
       kick();
       try {
-        const made = await Promise.allSettled(attachments.map((attachment) => this.#attach(name, attachment, asked)));
+        const made = await Promise.allSettled(
+          attachments.map((attachment) => this.#attachments.attach(name, attachment, asked)),
+        );
         const revision = highest(made.map((result) => fulfilled(result).revision));
-        await settled.until(({ sandboxes }) => sandboxes.has(name) || undefined, asked.signal).catch(this.#late(name));
+        await settled
+          .until(({ sandboxes }) => sandboxes.has(name) || undefined, asked.signal)
+          .catch(this.#attachments.late(name));
         if (asked.wait && revision > 0n) await this.#options.calls.wait(revision, asked);
         return { value: describeSandbox(name, this.#sources(), files), revision };
       } catch (error) {
@@ -98,7 +93,7 @@ export class SandboxKeeper implements Sandboxes {
       const attachment = recordOf(join, record.attachments, asked.requestId);
       await this.#options.registry.put({ ...record, attachments: [...record.attachments, attachment] });
       try {
-        const { endpoint, revision } = await this.#attach(name, attachment, asked);
+        const { endpoint, revision } = await this.#attachments.attach(name, attachment, asked);
         if (asked.wait) await this.#options.calls.wait(revision, asked);
         return { value: endpoint, revision };
       } catch (error) {
@@ -119,7 +114,7 @@ export class SandboxKeeper implements Sandboxes {
         });
       }
       try {
-        const revision = await this.#detach(name, attachment, asked);
+        const revision = await this.#attachments.detach(name, attachment, asked);
         if (asked.wait && revision > 0n) await this.#options.calls.wait(revision, asked);
         return revision;
       } catch (error) {
@@ -183,100 +178,22 @@ export class SandboxKeeper implements Sandboxes {
     });
   }
 
-  /** Makes the endpoint and waits until the kernel has it. */
-  async #attach(
-    name: string,
-    attachment: AttachmentRecord,
-    asking: Asking,
-  ): Promise<{ readonly endpoint: Endpoint; readonly revision: bigint }> {
-    const startedAt = performance.now();
-    const { calls, kick, settled } = this.#options;
-    const { endpointId: id, network, aliases, addresses, mac, labels } = attachment;
-    const wish = { id, network, sandbox: name, aliases, addresses, mac, labels };
-    const { endpoint, revision } = await calls.create(wish, asking);
-    const others = this.#options.registry.get(name)?.attachments ?? [];
-    if (others.some((other) => other.endpointId !== id && other.networkId === endpoint.networkId)) {
-      throw alreadyConnected(name, network);
-    }
-    this.#note(name, attachment, {
-      state: 'attached',
-      networkId: endpoint.networkId,
-      revision: String(revision),
-      problem: undefined,
-    });
-    kick();
-    const outcome = await settled
-      .until(({ known, attached, failed }) => {
-        if (attached.has(id)) return 'attached';
-        if (known === undefined || known.revision < revision) return undefined;
-        const reason = failed.get(id);
-        if (reason !== undefined) throw new WeftError({ reason: 'KERNEL_FAILED', message: reason });
-        return findEndpoint(known, id)?.state === 'removing' || findEndpoint(known, id) === undefined
-          ? 'removed'
-          : undefined;
-      }, asking.signal)
-      .catch(this.#late(name));
-    if (outcome === 'removed') {
-      throw new WeftError({
-        reason: 'ENDPOINT_NOT_FOUND',
-        message: `the endpoint in network ${network} was removed by somebody else`,
-      });
-    }
-    this.#options.onAttached?.(performance.now() - startedAt);
-    // In the kernel it is; that the store says so too is a matter of the next message.
-    return { endpoint: { ...endpoint, state: 'ready' }, revision };
-  }
-
-  /** Unmakes the endpoint and waits until it is gone; the revision of that, 0 when there was none. */
-  async #detach(name: string, attachment: AttachmentRecord, asking: Asking): Promise<bigint> {
-    const { calls, registry, sync } = this.#options;
-    const { endpointId: id } = attachment;
-    if (attachment.state !== 'removing') await this.#note(name, attachment, { state: 'removing' });
-    const marked = await calls.delete(id, asking);
-    const revision = await sync
-      .until(({ known }) => {
-        if (known === undefined || known.revision < marked || findEndpoint(known, id) !== undefined) return undefined;
-        return known.revision;
-      }, asking.signal)
-      .catch(this.#late(name));
-    const record = registry.get(name);
-    if (record !== undefined) {
-      const attachments = record.attachments.filter(({ endpointId }) => endpointId !== id);
-      await registry.put({ ...record, attachments });
-    }
-    this.#options.kick();
-    return marked === 0n ? 0n : revision;
-  }
-
   async #remove(name: string, asking: Asking): Promise<bigint> {
     const { registry, kick, settled } = this.#options;
     const record = registry.get(name);
     if (record === undefined) return 0n;
     const attachments = record.attachments.map((attachment) => ({ ...attachment, state: 'removing' as const }));
     await registry.put({ ...record, state: 'removing', attachments });
-    const gone = await Promise.allSettled(attachments.map((attachment) => this.#detach(name, attachment, asking)));
+    const gone = await Promise.allSettled(
+      attachments.map((attachment) => this.#attachments.detach(name, attachment, asking)),
+    );
     const revision = highest(gone.map(fulfilled));
     await registry.drop(name);
     kick();
     await settled
       .until(({ sandboxes }) => (sandboxes.has(name) ? undefined : true), asking.signal)
-      .catch(this.#late(name));
+      .catch(this.#attachments.late(name));
     return revision;
-  }
-
-  /** Changes an attachment's record, in memory at once. The disk's failure is logged where nobody awaits it. */
-  #note(name: string, { endpointId }: AttachmentRecord, change: AttachmentChange): Promise<void> {
-    const { registry, log } = this.#options;
-    const record = registry.get(name);
-    if (record === undefined) return Promise.resolve();
-    const attachments = record.attachments.map((attachment) =>
-      attachment.endpointId === endpointId ? changed(attachment, change) : attachment,
-    );
-    const written = registry.put({ ...record, attachments });
-    written.catch((error: unknown) => {
-      log.error({ err: error, sandbox: name }, 'the record of a sandbox cannot be written');
-    });
-    return written;
   }
 
   /** Takes back what a failed request wanted; carries on later where that cannot be done at once. */
@@ -287,7 +204,7 @@ export class SandboxKeeper implements Sandboxes {
         await this.#remove(name, asking);
       } else {
         const attachment = this.#options.registry.get(name)?.attachments.find((one) => one.endpointId === what.only);
-        if (attachment !== undefined) await this.#detach(name, attachment, asking);
+        if (attachment !== undefined) await this.#attachments.detach(name, attachment, asking);
       }
     } catch (error) {
       this.#options.log.warn({ err: error, sandbox: name, requestId: asked.requestId }, 'the undo goes on later');
@@ -309,7 +226,7 @@ export class SandboxKeeper implements Sandboxes {
 
   async #carryOnUntilDone(name: string): Promise<void> {
     const { registry, signal, log } = this.#options;
-    for (let attempt = 0; !signal.aborted; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       try {
         await this.#turns.take(name, signal, () => this.#finish(name));
         const record = registry.get(name);
@@ -334,7 +251,7 @@ export class SandboxKeeper implements Sandboxes {
     const results = await Promise.allSettled(
       unfinished.map(async (attachment) => {
         const asking = { signal, requestId: attachment.requestId };
-        if (attachment.state === 'removing') await this.#detach(name, attachment, asking);
+        if (attachment.state === 'removing') await this.#attachments.detach(name, attachment, asking);
         else await this.#attachOrSayWhyNot(name, attachment, asking);
       }),
     );
@@ -344,10 +261,10 @@ export class SandboxKeeper implements Sandboxes {
   /** Nobody waits for this answer any more, so a refusal becomes the sandbox's problem. */
   async #attachOrSayWhyNot(name: string, attachment: AttachmentRecord, asking: Asking): Promise<void> {
     try {
-      await this.#attach(name, attachment, asking);
+      await this.#attachments.attach(name, attachment, asking);
     } catch (error) {
       if (!(error instanceof WeftError) || error.reason === 'CONTROLLER_UNAVAILABLE') throw error;
-      await this.#note(name, attachment, {
+      await this.#attachments.note(name, attachment, {
         state: 'wanted',
         problem: `network ${attachment.network}: ${error.message}`,
       });
@@ -376,95 +293,6 @@ export class SandboxKeeper implements Sandboxes {
       });
     }
   }
-
-  /** The error of a wait that was cut short, in words that say what was waited for. */
-  #late(name: string): (error: unknown) => never {
-    return (error) => {
-      if (error instanceof WeftError) throw error;
-      const problems = this.#options.settled.value.problems.map(({ object, message }) => `${object}: ${message}`);
-      const why = problems.length === 0 ? '' : ` (${problems.slice(0, 3).join('; ')})`;
-      throw new WeftError(
-        { reason: 'TIMED_OUT', message: `sandbox ${name} was not ready in time${why}` },
-        { cause: error },
-      );
-    };
-  }
-}
-
-type AttachmentChange = {
-  readonly [K in 'state' | 'networkId' | 'revision' | 'problem']?: AttachmentRecord[K] | undefined;
-};
-
-/** The record with the change; a field that is set to undefined is taken out. */
-function changed(attachment: AttachmentRecord, change: AttachmentChange): AttachmentRecord {
-  return Object.fromEntries(
-    Object.entries({ ...attachment, ...change }).filter(([, value]) => value !== undefined),
-  ) as AttachmentRecord;
-}
-
-function isOpen({ state, problem }: AttachmentRecord): boolean {
-  return state === 'removing' || (state === 'wanted' && problem === undefined);
-}
-
-function isUnfinished(record: SandboxRecord): boolean {
-  return record.state === 'removing' || record.attachments.some(isOpen);
-}
-
-function recordOf(join: JoinRequest, before: readonly AttachmentRecord[], requestId: string): AttachmentRecord {
-  return {
-    endpointId: newEndpointId(),
-    network: join.network,
-    ifname: nextIfname(before),
-    addresses: [...join.addresses],
-    mac: join.mac ?? '',
-    aliases: [...join.aliases],
-    labels: { ...join.labels },
-    state: 'wanted',
-    requestId,
-  };
-}
-
-/** An endpoint that somebody made for a sandbox of this host. */
-function recordOfWish(endpoint: Endpoint, before: readonly AttachmentRecord[]): AttachmentRecord {
-  return {
-    endpointId: endpoint.id,
-    network: endpoint.networkId,
-    networkId: endpoint.networkId,
-    ifname: nextIfname(before),
-    addresses: [...endpoint.addresses],
-    mac: endpoint.mac,
-    aliases: [...endpoint.aliases],
-    labels: { ...endpoint.labels },
-    state: 'attached',
-    revision: String(endpoint.revision),
-    requestId: endpoint.requestId,
-  };
-}
-
-/** Endpoints of this host for the sandbox that its record does not have. */
-function wishesFor(record: SandboxRecord, known: Known, hostId: HostId): Endpoint[] {
-  const recorded = new Set(record.attachments.map(({ endpointId }) => endpointId));
-  return [...known.view.values()].flatMap(({ endpoints }) =>
-    [...endpoints.values()].filter(
-      (endpoint) =>
-        endpoint.hostId === hostId &&
-        endpoint.sandbox === record.name &&
-        endpoint.state !== 'removing' &&
-        !recorded.has(endpoint.id),
-    ),
-  );
-}
-
-/** The attachment to a network: as it was asked for, or as the cluster names it. */
-function findAttachment(
-  record: SandboxRecord,
-  network: string,
-  known: Known | undefined,
-): AttachmentRecord | undefined {
-  return record.attachments.find(({ network: asked, networkId }) => {
-    if (asked === network || networkId === network) return true;
-    return networkId !== undefined && known?.view.get(networkId)?.network.name === network;
-  });
 }
 
 function highest(revisions: readonly bigint[]): bigint {
@@ -475,15 +303,4 @@ function highest(revisions: readonly bigint[]): bigint {
 function fulfilled<T>(result: PromiseSettledResult<T>): T {
   if (result.status === 'fulfilled') return result.value;
   throw result.reason instanceof Error ? result.reason : new Error(String(result.reason));
-}
-
-function notFound(name: string): WeftError {
-  return new WeftError({ reason: 'SANDBOX_NOT_FOUND', message: `there is no sandbox ${name} on this host` });
-}
-
-function alreadyConnected(name: string, network: string): WeftError {
-  return new WeftError({
-    reason: 'ALREADY_CONNECTED',
-    message: `sandbox ${name} is connected to network ${network} already`,
-  });
 }

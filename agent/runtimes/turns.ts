@@ -34,9 +34,12 @@ function orAborted(turn: Promise<void>, signal: AbortSignal, key: string): Promi
       return;
     }
     signal.addEventListener('abort', abort, { once: true });
-    void turn.then(() => {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    });
+    turn.then(
+      () => {
+        signal.removeEventListener('abort', abort);
+        resolve();
+      },
+      () => undefined, // turns end, they do not fail
+    );
   });
 }

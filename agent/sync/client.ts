@@ -76,7 +76,7 @@ export class SyncClient {
   /** Follows the cluster until the signal aborts. Rejects only when the first stream is refused for good. */
   async run(signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    for (let attempt = 0; !signal.aborted; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       const end = await this.#follow(signal);
       if (signal.aborted) return;
       this.lastError = end.error;

@@ -51,7 +51,7 @@ export class MemoryKernel implements Kernel {
     this.#attempt(`open ${name}`);
     return Object.fromEntries(
       TABLE_ORDER.map((kind) => [kind, new MemoryTable({ kind, name, spaces: this.#spaces, fault: this.#fault })]),
-    ) as NamespaceTables;
+    );
   }
 
   close(): void {
@@ -168,7 +168,7 @@ class MemoryTable<K extends TableName> implements Table<RowOf<K>> {
   }
 
   #rows(): Map<string, RowOf<K>> {
-    return this.#space()[this.#options.kind] as Map<string, RowOf<K>>;
+    return this.#space()[this.#options.kind];
   }
 
   #space(): Space {

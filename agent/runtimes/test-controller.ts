@@ -1,0 +1,96 @@
+/** For tests: a controller in memory, as this host calls it, and the stream by which it tells this host the state. */
+import { WeftError, type Reason } from '../../core/errors.js';
+import type { EndpointId } from '../../core/ids.js';
+import type { Endpoint, Network } from '../../core/model.js';
+import { Latest } from '../state/latest.js';
+import type { Settled } from '../state/settled.js';
+import { hostId, testEndpoint, testPeer, viewOf } from '../state/test-state.js';
+import type { SyncState } from '../sync/client.js';
+import type { Controller, EndpointWish } from '../sync/controller.js';
+
+export class TestController implements Controller {
+  readonly #networks: readonly Network[];
+  readonly endpoints = new Map<EndpointId, Endpoint>();
+  readonly sync = new Latest<SyncState>({
+    session: 'session-1',
+    identity: { clusterId: 'c', epoch: 'e', hostNumber: 1, hostName: 'h1' },
+    known: undefined,
+  });
+  /** The next creates are refused with these, one each; undefined lets one through. */
+  readonly refusals: (Reason | undefined)[] = [];
+  readonly waits: bigint[] = [];
+  #revision = 1n;
+
+  constructor(networks: readonly Network[]) {
+    this.#networks = networks;
+    this.publish();
+  }
+
+  createEndpoint(wish: EndpointWish): Promise<{ readonly endpoint: Endpoint; readonly revision: bigint }> {
+    const reason = this.refusals.shift();
+    if (reason !== undefined) return Promise.reject(new WeftError({ reason, message: `refused: ${reason}` }));
+    const number = this.#networks.findIndex(({ name, id }) => name === wish.network || id === wish.network) + 1;
+    if (number === 0) {
+      return Promise.reject(
+        new WeftError({ reason: 'NETWORK_NOT_FOUND', message: `there is no network ${wish.network}` }),
+      );
+    }
+    const known = this.endpoints.get(wish.id);
+    const made = known ?? {
+      ...testEndpoint({ network: number, endpoint: this.endpoints.size + 1, host: 1, sandbox: wish.sandbox }),
+      id: wish.id,
+    };
+    this.put(made);
+    return Promise.resolve({ endpoint: made, revision: this.#revision });
+  }
+
+  deleteEndpoint(id: EndpointId): Promise<bigint> {
+    const endpoint = this.endpoints.get(id);
+    if (endpoint === undefined) {
+      return Promise.reject(new WeftError({ reason: 'ENDPOINT_NOT_FOUND', message: 'no such endpoint' }));
+    }
+    this.put({ ...endpoint, state: 'removing' });
+    return Promise.resolve(this.#revision);
+  }
+
+  wait(revision: bigint): Promise<void> {
+    this.waits.push(revision);
+    return Promise.resolve();
+  }
+
+  put(endpoint: Endpoint): void {
+    this.#revision += 1n;
+    this.endpoints.set(endpoint.id, endpoint);
+    this.publish();
+  }
+
+  /** What the host reports: ready ones become so, removed ones go. */
+  hear({ known, attached, removed }: Settled): void {
+    if (known === undefined) return;
+    const ready = [...this.endpoints.values()].filter(({ id, state }) => state === 'pending' && attached.has(id));
+    const gone = removed.filter((id) => this.endpoints.has(id));
+    if (ready.length + gone.length === 0) return;
+    this.#revision += 1n;
+    for (const endpoint of ready) this.endpoints.set(endpoint.id, { ...endpoint, state: 'ready' });
+    for (const id of gone) this.endpoints.delete(id);
+    // Later, as over the wire.
+    setImmediate(() => {
+      this.publish();
+    });
+  }
+
+  publish(): void {
+    const view = viewOf(1, {
+      networks: this.#networks,
+      endpoints: [...this.endpoints.values()],
+      peers: [testPeer(1), testPeer(2)],
+    });
+    const session = this.sync.value.session ?? '';
+    this.sync.set({ ...this.sync.value, known: { view, revision: this.#revision, session } });
+  }
+
+  /** Endpoints of the host under test. */
+  get own(): Endpoint[] {
+    return [...this.endpoints.values()].filter((endpoint) => endpoint.hostId === hostId(1));
+  }
+}

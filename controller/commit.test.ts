@@ -109,8 +109,11 @@ describe('commands that meet', () => {
       ...['10.128.0.0/24', '10.128.1.0/24', '10.128.2.0/24', '10.128.3.0/24'],
     ]);
     expect(new Set(networks.map(({ vni }) => vni)).size).toBe(4);
-    expect(made.filter((each) => each instanceof WeftError).map((each) => (each as WeftError).message)).toEqual(
-      Array.from({ length: 2 }, () => expect.stringContaining('none of the 4 IPv4 subnets of the pools is free')),
+    expect(made.filter((each) => each instanceof WeftError).map((each) => each.message)).toEqual(
+      Array.from(
+        { length: 2 },
+        () => expect.stringContaining('none of the 4 IPv4 subnets of the pools is free') as string,
+      ),
     );
   });
 

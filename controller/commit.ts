@@ -4,7 +4,7 @@
  * `decide` and `store.commit`.
  */
 import { WeftError, type Rejection } from '../core/errors.js';
-import { backoffMs, deferred, pause, withDeadline } from '../core/lifetime.js';
+import { backoffMs, deferred, pause, withDeadline, type Deferred } from '../core/lifetime.js';
 import { randomMac } from '../core/mac.js';
 import type { Cache } from './cache/cache.js';
 import type { Context, Decision } from './domain/decision.js';
@@ -96,7 +96,7 @@ export class Committer {
 
   /** Marks guards as being rewritten, until disposed. */
   #takeTurn(guards: readonly string[]): Disposable {
-    const turn = deferred<void>();
+    const turn: Deferred<void> = deferred();
     for (const key of guards) this.#inFlight.set(key, turn.promise);
     return {
       [Symbol.dispose]: () => {

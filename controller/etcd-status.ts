@@ -40,7 +40,7 @@ export async function etcdStatus(options: EtcdStatusOptions, signal: AbortSignal
 }
 
 /** Pure. Version and bytes on disk, from etcd's `/version` and `/metrics`. Throws for anything else. */
-export function readStatus(
+function readStatus(
   version: string,
   metrics: string,
 ): { readonly version: string; readonly databaseSize: bigint } {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { StoredMeta } from '../proto/gen/weft/v1/stored.js';
-import { readStatus } from './etcd-status.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { objectKey } from './store/keys.js';
 import { MemoryStore } from './store/memory.js';
@@ -43,14 +42,5 @@ describe('the cluster’s identity', () => {
     const store = new MemoryStore();
     await write(store, value);
     await expect(loadOrCreateMeta(store, SILENT, signal)).rejects.toBeInstanceOf(UnusableStore);
-  });
-});
-
-describe('etcd’s own pages', () => {
-  it('say its version and its size', () => {
-    const metrics = '# TYPE x\netcd_mvcc_db_total_size_in_bytes 2.4576e+04\nother 1\n';
-    expect(readStatus('{"etcdserver":"3.4.23"}', metrics)).toEqual({ version: '3.4.23', databaseSize: 24_576n });
-    expect(() => readStatus('{}', metrics)).toThrow();
-    expect(() => readStatus('{"etcdserver":"3.4.23"}', '')).toThrow();
   });
 });

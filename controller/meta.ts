@@ -8,7 +8,7 @@ import { objectKey } from './store/keys.js';
 import { StoreUnavailable, type Store } from './store/store.js';
 
 /** The layout of keys and values that this Weft knows. */
-export const SCHEMA = 1;
+const SCHEMA = 1;
 
 export interface Meta {
   readonly clusterId: string;

@@ -229,7 +229,7 @@ export class ScriptedAgent {
 
   async session(): Promise<string> {
     const welcome = await this.until((message) => message.$case === 'welcome');
-    return welcome.$case === 'welcome' ? welcome.value.session : '';
+    return welcome.value.session;
   }
 
   /** Says goodbye. */

@@ -65,7 +65,7 @@ class AgentStream {
   readonly #options: AgentSyncServiceOptions;
   readonly #hello = deferred<Hello>();
   /** Settles when the stream is over: resolved when the agent ended it, rejected with what it is ended with. */
-  readonly #over = deferred<void>();
+  readonly #over: Deferred<void> = deferred();
   readonly #ended = new AbortController();
   #room: Deferred<void> | undefined;
   #session: Session | undefined;
@@ -178,8 +178,8 @@ class AgentStream {
       write: (bytes) => this.#stream.write(bytes),
       drained: () => {
         if (this.#ended.signal.aborted) return Promise.reject(new Error('the stream has ended'));
-        this.#room ??= deferred<void>();
-        return this.#room.promise;
+        const room: Deferred<void> = (this.#room ??= deferred());
+        return room.promise;
       },
       end: (reason) => {
         this.#fail(reason);
@@ -194,8 +194,8 @@ class AgentStream {
 
 function readHello(hello: Hello, { name }: Principal): RegisterHost {
   const check = new Checker();
-  const id =
-    parseHostId(hello.hostId) ?? check.refuse('hello.host_id', `${quote(hello.hostId)} is no UUID in lower case`);
+  const id = parseHostId(hello.hostId);
+  if (id === undefined) check.refuse('hello.host_id', `${quote(hello.hostId)} is no UUID in lower case`);
   const vtep = check.ip('hello.vtep', hello.vtep);
   if (!isName(name)) check.refuse('certificate', `${quote(name)} cannot be a host's name`);
   if (!/^[\x21-\x7e]{0,64}$/.test(hello.version))

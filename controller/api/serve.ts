@@ -104,7 +104,7 @@ export class Serve {
   #begin(method: Method, call: AnyCall, signals: readonly AbortSignal[]) {
     const began = performance.now();
     const requestId = readRequestId(call.metadata.get(REQUEST_ID_KEY)[0]);
-    const principal = principalOf(call.getAuthContext()?.sslPeerCertificate);
+    const principal = principalOf(call.getAuthContext().sslPeerCertificate);
     const who = principal === undefined ? 'nobody' : describePrincipal(principal);
     const log = this.#log.child({ requestId, method, principal: who });
     const cancelled = new AbortController();
@@ -149,7 +149,7 @@ function toWeftError(error: unknown, call: { readonly requestId: string; readonl
 }
 
 /** Milliseconds a handler has: a whole number. */
-export function allowedMs(deadline: Deadline): number {
+function allowedMs(deadline: Deadline): number {
   const until = deadline instanceof Date ? deadline.getTime() : deadline;
   if (!Number.isFinite(until)) return DEFAULT_MS;
   const left = until - Date.now();

@@ -6,7 +6,7 @@ import { CreateEndpointRequest, EndpointState, ListEndpointsRequest } from '../.
 import { HostState } from '../../proto/gen/weft/v1/host.js';
 import { MemoryStore } from '../store/memory.js';
 import { openController, type Harness, type ScriptedAgent, type TestClient } from '../testing.js';
-import { PERMISSIONS } from './authorize.js';
+import type { PERMISSIONS } from './authorize.js';
 
 let harness: Harness;
 let admin: TestClient;
@@ -257,7 +257,7 @@ describe('AgentSyncService', () => {
     const again = h1.agent({ hostId: HOST_1, vtep: '192.0.2.1' });
     const session = await again.session();
     expect(session).not.toBe(s1);
-    expect(await a1.ended).toMatchObject({ code: 9, details: expect.stringContaining('newer stream') });
+    expect(await a1.ended).toMatchObject({ code: 9, details: expect.stringContaining('newer stream') as string });
     await createNetwork();
     expect(await refusal(createEndpoint({ session: s1 }, h1))).toMatchObject({ reason: 'SESSION_STALE' });
     expect(await refusal(createEndpoint({}, h1))).toMatchObject({ reason: 'SESSION_STALE' });
@@ -277,7 +277,7 @@ describe('AgentSyncService', () => {
     ];
     for (const { hello, code, details } of cases) {
       const ended = await h1.agent(hello).ended;
-      expect(ended).toMatchObject({ code, details: expect.stringContaining(details) });
+      expect(ended).toMatchObject({ code, details: expect.stringContaining(details) as string });
     }
     const silent = h1.agent({ vtep: '' });
     silent.ack(1n);

@@ -1,5 +1,5 @@
 /** The gRPC server: mutual TLS, so that every call has a certificate to be known by. */
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { isIP } from 'node:net';
 import { ClusterServiceService, type ClusterServiceServer } from '../../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceService, type EndpointServiceServer } from '../../proto/gen/weft/v1/endpoint.js';
@@ -52,7 +52,7 @@ export async function listen(options: ListenOptions): Promise<RunningServer> {
   server.addService(EndpointServiceService, services.endpoint);
   server.addService(HostServiceService, services.host);
   server.addService(ClusterServiceService, services.cluster);
-  server.addService(AGENT_SYNC_DEFINITION as ServiceDefinition<UntypedServiceImplementation>, services.agentSync);
+  server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
   const credentials = ServerCredentials.createSsl(
     Buffer.from(ca),
     [{ cert_chain: Buffer.from(identity.cert), private_key: Buffer.from(identity.key) }],

@@ -89,10 +89,11 @@ function readSubnet(check: Checker, field: string, request: SubnetRequest): Subn
   const prefix = prefixLengthOf(cidr);
   if (prefix < shortest || prefix > longest) {
     const family = `IPv${String(familyOf(cidr))}`;
-    return check.refuse(
+    check.refuse(
       `${field}.cidr`,
       `${cidr}: an ${family} subnet has a prefix length from ${String(shortest)} to ${String(longest)}`,
     );
+    return undefined;
   }
   if (gateway !== undefined) refuseUnusable(check, `${field}.gateway`, { cidr, address: gateway, what: 'gateway' });
   if (ipRange !== undefined && !contains(cidr, ipRange)) {

@@ -11,7 +11,7 @@ import { ROUTER_MAC_PREFIX, type Labels } from '../../core/model.js';
 import { NAME_RULE, isName } from '../../core/name.js';
 
 /** Most labels, options, aliases, auxiliary addresses or subnets of one thing. */
-export const ENTRIES_MAX = 64;
+const ENTRIES_MAX = 64;
 
 const KEY_MAX = 128;
 const VALUE_MAX = 1_024;
@@ -21,16 +21,15 @@ export class Checker {
   readonly #violations: Violation[] = [];
   #notBuilt = false;
 
-  /** Notes what is wrong with a field; the result stands in for its value. */
-  refuse(field: string, description: string): undefined {
+  /** Notes what is wrong with a field. */
+  refuse(field: string, description: string): void {
     this.#violations.push({ field, description });
-    return undefined;
   }
 
   /** Notes a field that asks for what this Weft cannot do yet. */
-  notBuilt(field: string, description: string): undefined {
+  notBuilt(field: string, description: string): void {
     this.#notBuilt = true;
-    return this.refuse(field, description);
+    this.refuse(field, description);
   }
 
   /** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT with everything noted so far. */
@@ -65,25 +64,25 @@ export class Checker {
     const cidr = parseCidr(text);
     if (cidr !== undefined) return cidr;
     const meant = networkOf(text);
-    return this.refuse(
+    this.refuse(
       field,
       meant === undefined
         ? `${quote(text)} is no subnet: expected an address and a prefix length, as in 10.1.0.0/24`
         : `${quote(text)} has host bits set; did you mean ${meant}?`,
     );
+    return undefined;
   }
 
   ip(field: string, text: string): IpAddress | undefined {
-    return parseIp(text) ?? this.refuse(field, `${quote(text)} is no IP address`);
+    const address = parseIp(text);
+    if (address === undefined) this.refuse(field, `${quote(text)} is no IP address`);
+    return address;
   }
 
   mac(field: string, text: string): Mac | undefined {
     const mac = parseMac(text);
-    if (mac === undefined) return this.refuse(field, `${quote(text)} is no MAC address, as in 02:42:ac:11:00:02`);
-    if (!isUnicast(mac)) return this.refuse(field, `${mac} cannot be an interface's: it is multicast or zero`);
-    if (mac.startsWith(ROUTER_MAC_PREFIX)) {
-      return this.refuse(field, `${mac} is kept for gateways, like all of ${ROUTER_MAC_PREFIX}*`);
-    }
+    const objection = mac === undefined ? 'is no MAC address, as in 02:42:ac:11:00:02' : objectionToMac(mac);
+    if (objection !== undefined) this.refuse(field, `${quote(text)} ${objection}`);
     return mac;
   }
 
@@ -117,4 +116,10 @@ export class Checker {
 /** Text of others, so that nothing in it can do more than be read. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}...` : text);
+}
+
+/** Why no endpoint can have this MAC. */
+function objectionToMac(mac: Mac): string | undefined {
+  if (!isUnicast(mac)) return "cannot be an interface's: it is multicast or zero";
+  return mac.startsWith(ROUTER_MAC_PREFIX) ? `is kept for gateways, like all of ${ROUTER_MAC_PREFIX}*` : undefined;
 }

@@ -31,7 +31,7 @@ export class Cache {
   readonly #waiters = new Set<Waiter>();
   /** Ends the watch under way, so that the loop lists anew. */
   #relist = new AbortController();
-  readonly #first = deferred<void>();
+  readonly #first: Deferred<void> = deferred();
   #listed = false;
 
   constructor(options: CacheOptions) {
@@ -56,14 +56,15 @@ export class Cache {
 
   /** Follows the store until the signal aborts. Survives outages; never rejects but for a fault of its own. */
   async run(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted; failures += 1) {
+    const over = (): boolean => signal.aborted;
+    for (let failures = 0; !over(); failures += 1) {
       try {
         this.#relist = new AbortController();
         this.#replace(await this.#options.store.list(OBJECTS, signal));
         failures = 0;
         await this.#follow(AbortSignal.any([signal, this.#relist.signal]));
       } catch (error) {
-        if (signal.aborted) return;
+        if (over()) return;
         if (error instanceof Compacted) this.#options.log.info({ err: error }, 'listing the store anew');
         else this.#options.log.warn({ err: error }, 'following the store failed; trying again');
         await pause(backoffMs(failures, 50, 5_000), signal);
@@ -78,7 +79,7 @@ export class Cache {
   async atLeast(revision: bigint, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#listed && this.#view.revision >= revision) return;
-    const waiter: Waiter = { revision, reached: deferred<void>() };
+    const waiter: Waiter = { revision, reached: deferred() };
     const abort = (): void => {
       waiter.reached.reject(asError(signal.reason));
     };

@@ -39,7 +39,7 @@ export function putHost(host: Host): Put {
 }
 
 /** A stored value that no Weft wrote, or that stands under another object's key. */
-export class MalformedObject extends Error {
+class MalformedObject extends Error {
   override readonly name = 'MalformedObject';
 }
 

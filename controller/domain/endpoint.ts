@@ -37,7 +37,7 @@ export interface EndpointCommand {
  * What makes the changes to one sandbox's endpoints serial. Without it two requests that arrive together could connect
  * a sandbox to one network twice, or to two networks whose subnets overlap. It goes with the last endpoint.
  */
-export function sandboxGuard(host: HostId, sandbox: string): string {
+function sandboxGuard(host: HostId, sandbox: string): string {
   return `${GUARDS}sandboxes/${host}/${nameKey(sandbox)}`;
 }
 
@@ -183,7 +183,7 @@ function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejectio
 }
 
 /** `sandbox@host`, as people know an endpoint. */
-export function describeEndpoint(view: View, { sandbox, hostId }: Endpoint): string {
+function describeEndpoint(view: View, { sandbox, hostId }: Endpoint): string {
   return `${sandbox}@${view.hosts.get(hostId)?.name ?? hostId}`;
 }
 

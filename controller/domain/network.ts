@@ -147,7 +147,6 @@ function asked(network: Network, command: CreateNetwork): boolean {
   const automatic = network.subnets.slice(command.subnets.length);
   return (
     network.name === command.name &&
-    network.driver === command.driver &&
     network.internal === command.internal &&
     network.mtu === command.mtu &&
     sameLabels(network.labels, command.labels) &&

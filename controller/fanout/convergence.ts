@@ -22,13 +22,13 @@ export interface Standing {
 }
 
 /** A host has converged at a revision when nothing that concerned it up to there is unacknowledged. */
-export function hasConverged(session: Session, revision: bigint): boolean {
+function hasConverged(session: Session, revision: bigint): boolean {
   const open = session.openRevision;
   return open === undefined || open > revision;
 }
 
 /** Where `revision` stands now. */
-export function standingOf(fanout: Fanout, revision: bigint): Standing {
+function standingOf(fanout: Fanout, revision: bigint): Standing {
   const behind = [...fanout.sessions].filter((session) => !hasConverged(session, revision));
   const lost = hostsWithoutStream(fanout, fanout.view);
   return {

@@ -7,12 +7,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LabError } from './lab-error.js';
 import { Lab } from './lab.js';
 import { checkoutDirectory } from './layout.js';
-import { identify, isAlive, listPids, namespaceOf } from './procfs.js';
+import { identify, isAlive, listPids, namespaceOf, type ProcessIdentity } from './procfs.js';
 import type { Progress } from './progress.js';
 
 let dir: string;
 let links: string;
-const own = (['net', 'mnt', 'pid'] as const).map((kind) => namespaceOf(process.pid, kind));
+const namespacesOf = (pid: number): string[] =>
+  (['net', 'mnt', 'pid'] as const).flatMap((kind) => namespaceOf(pid, kind) ?? []);
+const own = namespacesOf(process.pid);
 beforeEach(() => {
   dir = mkdtempSync(path.join(tmpdir(), 'weft-lab-test-'));
   links = execFileSync('ip', ['-brief', 'link'], { encoding: 'utf8' });
@@ -22,24 +24,31 @@ afterEach(async () => {
   rmSync(dir, { recursive: true });
 });
 
-/** The namespaces of every machine of every lab in `dir`. */
-function namespacesOfLabs(): string[] {
-  return holdersIn(dir).flatMap((pid) =>
-    (['net', 'mnt', 'pid'] as const)
-      .map((kind) => namespaceOf(pid, kind))
-      .filter((id) => id !== undefined && !own.includes(id)),
-  ) as string[];
+/** Every namespace of every machine of the labs in `dir`, and every process in one of them. */
+interface Trace {
+  readonly namespaces: readonly string[];
+  readonly inside: readonly ProcessIdentity[];
 }
 
-/** Whatever runs beside this test, nothing of its own labs is left: directory, process, namespace, mount, device. */
-function expectNothingOf(name: string, namespaces: readonly string[]): void {
+function trace(): Trace {
+  const namespaces = holdersIn(dir)
+    .flatMap(namespacesOf)
+    .filter((id) => !own.includes(id));
+  const inside = listPids().filter((pid) => namespacesOf(pid).some((id) => namespaces.includes(id)));
+  return { namespaces: [...new Set(namespaces)], inside: inside.map(identify).filter((found) => found !== undefined) };
+}
+
+/**
+ * Whatever runs beside this test, nothing of its own lab is left: directory, process, mount, device. Its namespaces are
+ * looked for by what was in them: the kernel gives their numbers to others at once.
+ */
+function expectNothingOf(name: string, { inside }: Trace): void {
   expect(existsSync(path.join(dir, name))).toBe(false);
   expect(holdersIn(path.join(dir, name))).toEqual([]);
-  const inUse = listPids().flatMap((pid) => (['net', 'mnt', 'pid'] as const).map((kind) => namespaceOf(pid, kind)));
-  expect(namespaces.filter((id) => inUse.includes(id))).toEqual([]);
-  // lsns also knows namespaces without a process, that a mount or a descriptor holds.
-  const listed = execFileSync('lsns', ['--noheadings', '--output', 'NS'], { encoding: 'utf8' }).split(/\s+/);
-  expect(namespaces.filter((id) => listed.includes(id.replace(/\D/g, '')))).toEqual([]);
+  expect(inside.filter(isAlive)).toEqual([]);
+  // lsns also knows namespaces that a mount holds, without any process.
+  const held = execFileSync('lsns', ['--noheadings', '--output', 'NSFS'], { encoding: 'utf8' });
+  expect(held).not.toContain(dir);
   expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(dir);
   expect(execFileSync('ip', ['-brief', 'link'], { encoding: 'utf8' })).toBe(links);
 }
@@ -65,11 +74,11 @@ describe('a lab', () => {
       ['machines h1 h2 h3 c1', 'begun'],
       ['machines h1 h2 h3 c1', 'done'],
     ]);
-    const namespaces = namespacesOfLabs();
+    const before = trace();
     // Of each of the five machines at least its network, mount and pid namespace.
-    expect(new Set(namespaces).size).toBeGreaterThanOrEqual(15);
+    expect(before.namespaces.length).toBeGreaterThanOrEqual(15);
     await lab.down();
-    expectNothingOf('one', namespaces);
+    expectNothingOf('one', before);
   });
 
   it('gives every machine its own /run, name, processes and devices', async () => {
@@ -100,12 +109,12 @@ describe('a lab', () => {
       ['one', 'up'],
       ['two', 'up'],
     ]);
-    const namespaces = namespacesOfLabs();
+    const before = trace();
     await one.down();
     expect(await pings(two, 'h1', '192.0.2.2')).toBe(0);
     await two.down();
-    expectNothingOf('one', namespaces);
-    expectNothingOf('two', namespaces);
+    expectNothingOf('one', before);
+    expectNothingOf('two', before);
   });
 
   it('is opened by another process than made it, which can end it', async () => {
@@ -113,9 +122,9 @@ describe('a lab', () => {
     const opened = Lab.open('shared', { dir });
     expect(opened.host('h1').holder).toEqual(made.host('h1').holder);
     expect((await opened.host('h1').exec(['true'])).code).toBe(0);
-    const namespaces = namespacesOfLabs();
+    const before = trace();
     await opened.down();
-    expectNothingOf('shared', namespaces);
+    expectNothingOf('shared', before);
     expect(await Lab.down('shared', { dir })).toBe(false);
   });
 });
@@ -211,10 +220,10 @@ describe('down after a crash', () => {
     let seen = 0;
     for (let machines = 1; machines <= 5; machines++) {
       await makeAndCrash('half', () => existsSync(path.join(dir, 'half')) && holdersIn(dir).length >= machines);
-      const namespaces = namespacesOfLabs();
-      seen += namespaces.length;
+      const before = trace();
+      seen += before.namespaces.length;
       await Lab.down('half', { dir });
-      expectNothingOf('half', namespaces);
+      expectNothingOf('half', before);
     }
     expect(seen).toBeGreaterThan(5);
   });
@@ -231,10 +240,10 @@ describe('down after a crash', () => {
         expect(Lab.list({ dir })).toMatchObject([{ name: 'x', state: 'broken' }]);
         expect(() => Lab.open('x', { dir })).toThrow('weft lab down');
       }
-      const namespaces = namespacesOfLabs();
+      const before = trace();
       await lab.down();
       expect(identity && isAlive(identity)).toBe(true);
-      expectNothingOf('x', namespaces);
+      expectNothingOf('x', before);
     } finally {
       bystander.kill('SIGKILL');
     }
@@ -249,11 +258,11 @@ describe('down after a crash', () => {
   it('ends a lab whose making is aborted', async () => {
     const stop = new AbortController();
     const making = expect(Lab.create({ name: 'x', hosts: 3, dir, signal: stop.signal })).rejects.toThrow('enough');
-    await expect.poll(() => namespacesOfLabs().length, { interval: 2 }).toBeGreaterThan(3);
-    const namespaces = namespacesOfLabs();
+    await expect.poll(() => trace().namespaces.length, { interval: 2 }).toBeGreaterThan(3);
+    const before = trace();
     stop.abort(new Error('enough'));
     await making;
-    expectNothingOf('x', namespaces);
+    expectNothingOf('x', before);
   });
 });
 

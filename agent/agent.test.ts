@@ -6,7 +6,7 @@ import path from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { WeftError } from '../core/errors.js';
+import type { WeftError } from '../core/errors.js';
 import { call, type UnaryMethod } from '../proto/call.js';
 import { EndpointState } from '../proto/gen/weft/v1/endpoint.js';
 import { Attachment, CreateSandboxRequest, SandboxServiceClient, SandboxState } from '../proto/gen/weft/v1/sandbox.js';

@@ -1,0 +1,194 @@
+/** The stream's client against a real gRPC server that says what each test wants it to. */
+import { Server, ServerCredentials, credentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WeftError } from '../../core/errors.js';
+import { encodeEndpoint, encodeNetwork, encodePeer } from '../../proto/codec.js';
+import {
+  AgentSyncServiceClient,
+  AgentSyncServiceService,
+  type SyncRequest,
+  type SyncResponse,
+} from '../../proto/gen/weft/v1/agent_sync.js';
+import { encodeStatus } from '../../proto/status.js';
+import { NOTHING_SETTLED } from '../state/settled.js';
+import { hostId, networkId, testEndpoint, testNetwork, testPeer } from '../state/test-state.js';
+import { SyncClient } from './client.js';
+
+type Stream = ServerDuplexStream<SyncRequest, SyncResponse>;
+
+/** One stream as the controller sees it. */
+class Side {
+  readonly heard: NonNullable<SyncRequest['message']>[] = [];
+
+  constructor(readonly stream: Stream) {
+    stream.on('data', ({ message }: SyncRequest) => {
+      if (message !== undefined) this.heard.push(message);
+    });
+    stream.on('error', () => undefined);
+  }
+
+  say(...messages: NonNullable<SyncResponse['message']>[]): void {
+    for (const message of messages) this.stream.write({ message });
+  }
+
+  welcome(session: string): void {
+    const value = { clusterId: 'c', epoch: 'e', session, hostNumber: 1, hostName: 'h1' };
+    this.say({ $case: 'welcome', value });
+  }
+
+  frame(number: number, revision: bigint, ...endpoints: ReturnType<typeof testEndpoint>[]): void {
+    const network = encodeNetwork(testNetwork(number));
+    const value = { revision, network, endpoints: endpoints.map(encodeEndpoint), peers: [encodePeer(testPeer(2))] };
+    this.say({ $case: 'frame', value });
+  }
+
+  inSync(revision: bigint): void {
+    this.say({ $case: 'inSync', value: { revision } });
+  }
+}
+
+const ENDPOINT = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
+let server = new Server();
+let sides: Side[] = [];
+let onStream: (side: Side) => void = () => undefined;
+let client = new AgentSyncServiceClient('127.0.0.1:1', credentials.createInsecure());
+let sync = makeSync();
+let stop = new AbortController();
+let running: Promise<void> = Promise.resolve();
+
+function makeSync(): SyncClient {
+  const log = pino({ level: 'silent' });
+  return new SyncClient({ client, controller: 'the controller', hostId: hostId(1), vtep: testPeer(1).vtep, log });
+}
+
+beforeEach(async () => {
+  sides = [];
+  server = new Server();
+  server.addService(AgentSyncServiceService, {
+    sync: (stream: Stream) => {
+      const side = new Side(stream);
+      sides.push(side);
+      onStream(side);
+    },
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+  client = new AgentSyncServiceClient(`127.0.0.1:${String(port)}`, credentials.createInsecure());
+  sync = makeSync();
+  stop = new AbortController();
+});
+
+afterEach(async () => {
+  stop.abort();
+  await running.catch(() => undefined);
+  client.close();
+  server.forceShutdown();
+});
+
+const side = (at: number): Promise<Side> =>
+  expect
+    .poll(() => sides[at], { timeout: 5000 })
+    .toBeDefined()
+    .then(() => {
+      const found = sides[at];
+      if (found === undefined) throw new Error('no stream');
+      return found;
+    });
+
+describe('following the cluster', () => {
+  it('says who it is, and knows everything at InSync, not before', async () => {
+    onStream = (on) => {
+      on.welcome('s1');
+      on.frame(1, 5n, ENDPOINT);
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until(({ session }) => session, stop.signal);
+    const first = await side(0);
+    await expect
+      .poll(() => first.heard[0])
+      .toEqual({
+        $case: 'hello',
+        value: expect.objectContaining({ hostId: hostId(1), vtep: '192.0.2.1' }) as unknown,
+      });
+    expect(sync.state.value.known).toBeUndefined();
+    first.inSync(5n);
+    const known = await sync.state.until((state) => state.known, stop.signal);
+    expect([known.revision, known.session, [...known.view.keys()]]).toEqual([5n, 's1', [networkId(1)]]);
+  });
+
+  it('keeps what it knew while a new stream tells everything anew, then swaps', async () => {
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`);
+      if (sides.length === 1) {
+        on.frame(1, 5n, ENDPOINT);
+        on.inSync(5n);
+      } else {
+        on.frame(2, 6n);
+      }
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until((state) => state.known, stop.signal);
+    (await side(0)).stream.end();
+    await sync.state.until(({ session }) => (session === 's2' ? session : undefined), stop.signal);
+    expect([...(sync.state.value.known?.view.keys() ?? [])]).toEqual([networkId(1)]);
+    (await side(1)).inSync(6n);
+    const known = await sync.state.until(
+      (state) => (state.known?.session === 's2' ? state.known : undefined),
+      stop.signal,
+    );
+    expect([...known.view.keys()]).toEqual([networkId(2)]);
+  });
+
+  it('begins anew when it is told of a change in a network it never heard of', async () => {
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`);
+      if (sides.length > 1) return;
+      on.say({ $case: 'drop', value: { revision: 4n, networkId: networkId(9) } });
+      const nothing = { putEndpoints: [], dropEndpointIds: [], putPeers: [], dropPeerHostIds: [] };
+      on.say({ $case: 'change', value: { revision: 5n, networkId: networkId(1), network: undefined, ...nothing } });
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until(({ session }) => (session === 's2' ? session : undefined), stop.signal);
+    expect(sync.state.value.known).toBeUndefined();
+  });
+
+  it('acks, nacks and reports once the kernel has it, and only what this stream told', async () => {
+    onStream = (on) => {
+      on.welcome('s1');
+      on.frame(1, 5n, ENDPOINT);
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    const known = await sync.state.until((state) => state.known, stop.signal);
+    const problems = [{ object: 'h1 network net1', message: 'no' }];
+    sync.tell({ ...NOTHING_SETTLED, known: { ...known, session: 'another' } });
+    sync.tell({ ...NOTHING_SETTLED, known, problems });
+    sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]) });
+    sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]) });
+    const report = { $case: 'report', value: { readyEndpointIds: [ENDPOINT.id], removedEndpointIds: [] } };
+    const only = await side(0);
+    await expect
+      .poll(() => only.heard.slice(1))
+      .toEqual([
+        { $case: 'nack', value: { revision: 5n, problems } },
+        report,
+        { $case: 'ack', value: { revision: 5n } },
+        report,
+      ]);
+  });
+
+  it('gives up at once when it is refused for good', async () => {
+    onStream = (on) => {
+      const status = encodeStatus(new WeftError({ reason: 'VTEP_TAKEN', message: '192.0.2.1 is the VTEP of h9' }));
+      on.stream.emit('error', Object.assign(new Error('refused'), status));
+    };
+    running = sync.run(stop.signal);
+    await expect(running).rejects.toMatchObject({ reason: 'VTEP_TAKEN', message: '192.0.2.1 is the VTEP of h9' });
+  });
+});

@@ -157,10 +157,13 @@ describe('commands that meet', () => {
       const host = await makeHost(a.committer, 10 + round);
       const made = await makeNetwork(a.committer, network({ subnets: [subnet('10.1.0.0/24')] }));
       await b.cache.atLeast(made.revision, signal);
-      const [attached, removed] = await Promise.all([
-        reasonOf(makeEndpoint(a.committer, endpoint(made, host.id))),
-        reasonOf(b.committer.run((context) => deleteNetwork(context, made.id), options)),
-      ]);
+      const attach = () => reasonOf(makeEndpoint(a.committer, endpoint(made, host.id)));
+      const detach = () => reasonOf(b.committer.run((context) => deleteNetwork(context, made.id), options));
+      // Whichever comes first wins, so each does in turn.
+      const [attached, removed] =
+        round % 2 === 0
+          ? await Promise.all([attach(), detach()])
+          : (await Promise.all([detach(), attach()])).toReversed();
       expect([
         ['NETWORK_NOT_FOUND', undefined],
         [undefined, 'NETWORK_IN_USE'],

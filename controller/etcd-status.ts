@@ -40,10 +40,7 @@ export async function etcdStatus(options: EtcdStatusOptions, signal: AbortSignal
 }
 
 /** Pure. Version and bytes on disk, from etcd's `/version` and `/metrics`. Throws for anything else. */
-function readStatus(
-  version: string,
-  metrics: string,
-): { readonly version: string; readonly databaseSize: bigint } {
+function readStatus(version: string, metrics: string): { readonly version: string; readonly databaseSize: bigint } {
   const answer: unknown = JSON.parse(version);
   const server =
     typeof answer === 'object' && answer !== null && 'etcdserver' in answer ? answer.etcdserver : undefined;
@@ -54,7 +51,15 @@ function readStatus(
 
 function readPage(url: URL, tls: EtcdTls, signal: AbortSignal): Promise<string> {
   const { ca, cert, key, serverName } = tls;
-  const options = { ca, cert, key, signal, ...(serverName === undefined ? {} : { servername: serverName }) };
+  // No connection is kept: an idle one would hold up both daemons' ends.
+  const options = {
+    agent: false,
+    ca,
+    cert,
+    key,
+    signal,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
   return new Promise((resolve, reject) => {
     const call = request(url, options, (response) => {
       let text = '';

@@ -17,10 +17,10 @@ import { Reconciler } from './reconcile/reconciler.js';
 import { EndpointCalls } from './runtimes/endpoint-calls.js';
 import { SandboxKeeper } from './runtimes/keeper.js';
 import { LocalApi } from './runtimes/local-api/local-api.js';
-import { TestController } from './runtimes/test-controller.js';
+import { TestController } from './runtimes/controller.testing.js';
 import { SandboxFiles } from './sandbox/files.js';
 import { SandboxRegistry } from './sandbox/registry.js';
-import { hostId, testEndpoint, testNetwork, testPeer } from './state/test-state.js';
+import { hostId, testEndpoint, testNetwork, testPeer } from './state/testing.js';
 import { LinuxKernel } from './tables/linux-kernel.js';
 import { sandboxNamespace } from './tables/namespace-names.js';
 

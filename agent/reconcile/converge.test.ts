@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../core/model.js';
 import { overlayDriver } from '../drivers/overlay/overlay.js';
 import type { HostFacts } from '../state/desired.js';
-import { MemoryKernel, type Fault } from '../tables/memory-kernel.js';
+import { MemoryKernel, type Fault } from '../tables/memory-kernel.testing.js';
 import { Reconciler, type Input } from './reconciler.js';
-import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from '../state/test-state.js';
+import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from '../state/testing.js';
 
 const FACTS: HostFacts = { hostId: hostId(1), name: 'h1', number: 1, vtep: testPeer(1).vtep, underlayMtu: 1500 };
 const PEERS = [1, 2, 3].map(testPeer);

@@ -1,8 +1,8 @@
 /** The reconciler against the real kernel: hosts in namespaces, no controller. */
 import { describe, expect, it } from 'vitest';
 import { listIn, runIn } from '../kernel/testing.js';
-import { TestLab } from './test-lab.js';
-import { testEndpoint, testNetwork } from '../state/test-state.js';
+import { TestLab } from './lab.testing.js';
+import { testEndpoint, testNetwork } from '../state/testing.js';
 
 const NETWORK = testNetwork(1);
 const A = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });

@@ -55,7 +55,8 @@ export class Mirror<K extends TableName> implements AnyMirror {
       if (steps.length === 0) return NOTHING;
       const puts = steps.map(([key, value]) => ({ key, value, before: have.get(key) }));
       const outcome = this.#settle(puts, this.#table.put(puts), ({ key, value }) => have.set(key, value));
-      return { ...outcome, lost: this.#links(puts.flatMap(({ before }) => before ?? [])) };
+      const remade = puts.flatMap(({ value, before }) => (before === undefined || isOnlySet(value) ? [] : before));
+      return { ...outcome, lost: this.#links(remade) };
     });
   }
 
@@ -111,6 +112,12 @@ export class Mirror<K extends TableName> implements AnyMirror {
     });
     return { failures, writes: steps.length, lost: [] };
   }
+}
+
+/** Whether putting the row never makes a link anew. */
+function isOnlySet(row: unknown): boolean {
+  const { kind } = row as { readonly kind?: unknown };
+  return kind === 'peer' || kind === 'loopback';
 }
 
 function asError(error: unknown): Error {

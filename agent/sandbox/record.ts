@@ -3,12 +3,6 @@ import { z } from 'zod';
 import { parseEndpointId, parseNetworkId, type EndpointId, type NetworkId } from '../../core/ids.js';
 import { isName, NAME_RULE } from '../../core/name.js';
 
-/**
- * An attachment's life. `wanted`: to be made, perhaps made already. `attached`: the cluster has it; should it vanish
- * there, it was removed by somebody else. `removing`: to be unmade.
- */
-export type AttachmentState = 'wanted' | 'attached' | 'removing';
-
 const idOf = <T>(parse: (text: string) => T | undefined) =>
   z.string().transform((text, context): T => {
     const id = parse(text);
@@ -29,6 +23,10 @@ const attachmentSchema = z.strictObject({
   mac: z.string(),
   aliases: z.array(z.string()),
   labels: z.record(z.string(), z.string()),
+  /**
+   * `wanted`: to be made, perhaps made already. `attached`: the cluster has it; should it vanish there, somebody else
+   * removed it. `removing`: to be unmade.
+   */
   state: z.enum(['wanted', 'attached', 'removing']),
   /** Known once it was made. */
   networkId: z.optional(idOf<NetworkId>(parseNetworkId)),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from './test-state.js';
+import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from './testing.js';
 import { desiredState, largestMtu, type HostFacts } from './desired.js';
 
 const FACTS: HostFacts = { hostId: hostId(1), name: 'h1', number: 1, vtep: testPeer(1).vtep, underlayMtu: 1500 };

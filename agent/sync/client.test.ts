@@ -12,7 +12,7 @@ import {
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import { encodeStatus } from '../../proto/status.js';
 import { NOTHING_SETTLED } from '../state/settled.js';
-import { hostId, networkId, testEndpoint, testNetwork, testPeer } from '../state/test-state.js';
+import { hostId, networkId, testEndpoint, testNetwork, testPeer } from '../state/testing.js';
 import { SyncClient } from './client.js';
 
 type Stream = ServerDuplexStream<SyncRequest, SyncResponse>;

@@ -11,7 +11,7 @@ export type StreamEvent =
   | { readonly kind: 'known'; readonly known: Known };
 
 /** A message out of its turn. */
-export class StreamError extends Error {
+class StreamError extends Error {
   override readonly name = 'StreamError';
 }
 

@@ -17,7 +17,7 @@ import { RoutesTable } from './routes.js';
 import { SysctlsTable } from './sysctls.js';
 
 /** Where network namespaces have their names, as `ip netns` has them. */
-export const NETNS_DIRECTORY = '/run/netns';
+const NETNS_DIRECTORY = '/run/netns';
 
 export interface LinuxKernelOptions {
   /** NETNS_DIRECTORY when absent. */

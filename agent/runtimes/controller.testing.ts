@@ -4,7 +4,7 @@ import type { EndpointId } from '../../core/ids.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { Latest } from '../state/latest.js';
 import type { Settled } from '../state/settled.js';
-import { hostId, testEndpoint, testPeer, viewOf } from '../state/test-state.js';
+import { hostId, testEndpoint, testPeer, viewOf } from '../state/testing.js';
 import type { SyncState } from '../sync/client.js';
 import type { Controller, EndpointWish } from '../sync/controller.js';
 

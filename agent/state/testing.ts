@@ -26,7 +26,7 @@ const uuid = (kind: number, number: number): string =>
 
 export const hostId = (number: number): HostId => certain('host', parseHostId(uuid(1, number)));
 export const networkId = (number: number): NetworkId => certain('network', parseNetworkId(uuid(2, number)));
-export const endpointId = (number: number): EndpointId => certain('endpoint', parseEndpointId(uuid(3, number)));
+const endpointId = (number: number): EndpointId => certain('endpoint', parseEndpointId(uuid(3, number)));
 
 /** A dual-stack network: 10.N.0.0/24 and fd00:N::/64, its VNI 1000 + N. */
 export function testNetwork(number: number, changes: Partial<Network> = {}): Network {

@@ -12,7 +12,7 @@ import type { Known } from '../state/settled.js';
 import { LinuxKernel } from '../tables/linux-kernel.js';
 import { sandboxNamespace } from '../tables/namespace-names.js';
 import { Reconciler, type Input } from './reconciler.js';
-import { certain, hostId, sandboxesOf, viewOf } from '../state/test-state.js';
+import { certain, hostId, sandboxesOf, viewOf } from '../state/testing.js';
 
 /** One host: what its reconciler is told can be replaced at will. */
 export class TestHost implements Disposable {

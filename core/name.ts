@@ -1,7 +1,7 @@
 /** What networks, hosts, sandboxes and their aliases may be called. */
 
 /** Longest name in characters: a DNS label. */
-export const NAME_MAX = 63;
+const NAME_MAX = 63;
 
 /**
  * Whether `text` can be a name: letters, digits, `-` and `_`, first and last a letter or a digit, at most 63

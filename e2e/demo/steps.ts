@@ -20,7 +20,7 @@ interface NetworkJson {
 type EndpointJson = Pick<Endpoint, 'sandbox' | 'addresses'> & { readonly networkId: string };
 
 /** The addresses of every sandbox, as the cluster tells them. */
-export type Addresses = ReadonlyMap<string, readonly string[]>;
+type Addresses = ReadonlyMap<string, readonly string[]>;
 
 /** Runs `weft --json` on a host and reads its one document. */
 async function weft(host: NamespaceHost, ...args: string[]): Promise<unknown> {
@@ -49,13 +49,13 @@ export async function createSandbox(lab: Lab, { host, name }: Box, network: stri
   return addresses.join(', ');
 }
 
-export async function addressesOf(lab: Lab): Promise<Addresses> {
+async function addressesOf(lab: Lab): Promise<Addresses> {
   const { endpoints } = (await weft(lab.host('h1'), 'endpoint', 'ls')) as { endpoints: readonly EndpointJson[] };
   return new Map(endpoints.map(({ sandbox, addresses }) => [sandbox, addresses]));
 }
 
 /** One ping run from a sandbox; a lost packet is a result, not an error. */
-export async function ping(lab: Lab, from: Box, target: string, count: number, gapMs = 10): Promise<PingResult> {
+async function ping(lab: Lab, from: Box, target: string, count: number, gapMs = 10): Promise<PingResult> {
   const interval = String(gapMs / 1000);
   const argv = ['ping', '-n', '-q', '-c', String(count), '-i', interval, '-W', '1', target];
   const { stdout, stderr } = await lab.host(from.host).exec(['weft', 'exec', from.name, '--', ...argv], {

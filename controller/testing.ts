@@ -193,7 +193,7 @@ export class ScriptedAgent {
   }
 
   ack(revision: bigint): void {
-    this.send({ $case: 'ack', value: { revision } });
+    this.send({ $case: 'ack', value: { revision, notices: [] } });
   }
 
   report(value: { readyEndpointIds?: string[]; removedEndpointIds?: string[] }): void {

@@ -105,7 +105,7 @@ export class Reconciler implements Disposable {
       for (const companion of this.#options.companions ?? []) followUps.push(...companion(state, input));
     });
     const where = new Where(input, state);
-    const problems = [...state.problems, ...followUps, ...failures.map((failure) => where.problemOf(failure))];
+    const problems = [...followUps, ...failures.map((failure) => where.problemOf(failure))];
     const { attached, failed } = this.#endpoints(compiled.needs, failures);
     const failedNamespaces = new Set(failures.map(({ namespace }) => namespace));
     const settled: Settled = {
@@ -115,6 +115,7 @@ export class Reconciler implements Disposable {
       removed: removedOf(input, failedNamespaces),
       sandboxes: new Set([...state.sandboxes.keys()].filter((name) => this.#mirror.has(sandboxNamespace(name)))),
       problems,
+      notices: state.notices,
     };
     this.#logChanges(settled);
     this.#retryAfter(failures.length + followUps.length);
@@ -164,16 +165,17 @@ export class Reconciler implements Disposable {
       log.info({ requestId, endpointId: id, networkId, sandbox }, 'endpoint attached');
     }
     for (const id of before.attached) if (!next.attached.has(id)) log.info({ endpointId: id }, 'endpoint detached');
-    const known = new Set(before.problems.map(textOf));
-    for (const problem of next.problems) if (!known.has(textOf(problem))) log.warn(problem, 'cannot be done');
-    if (known.size > 0 && next.problems.length === 0) log.info('all problems are gone');
+    const known = new Set([...before.problems, ...before.notices].map(textOf));
+    for (const problem of [...next.problems, ...next.notices])
+      if (!known.has(textOf(problem))) log.warn(problem, 'cannot be done');
+    if (before.problems.length > 0 && next.problems.length === 0) log.info('all problems are gone');
   }
 }
 
 function stateOf({ known, facts, sandboxes }: Input): DesiredState {
   if (known !== undefined && facts !== undefined) return desiredState(known.view, sandboxes, facts);
   const bare = sandboxes.map(({ name }) => [name, { name, nameservers: [], addresses: [] }] as const);
-  return { networks: new Map(), sandboxes: new Map(bare), problems: [] };
+  return { networks: new Map(), sandboxes: new Map(bare), notices: [] };
 }
 
 function* endpointsIn(known: Known | undefined) {

@@ -57,7 +57,7 @@ describe('what a host should run', () => {
     expect(largestMtu({ vtep: '2001:db8::1' as never, underlayMtu: 1500 })).toBe(1430);
     const mtus = (mtu: number | undefined) => {
       const state = desire([A1], FACTS, [testNetwork(1, { mtu })]);
-      return [state.networks.get(A1.networkId)?.mtu, state.problems.map(({ object }) => object)];
+      return [state.networks.get(A1.networkId)?.mtu, state.notices.map(({ object }) => object)];
     };
     expect(mtus(undefined)).toEqual([1450, []]);
     expect(mtus(1300)).toEqual([1300, []]);

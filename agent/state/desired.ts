@@ -72,7 +72,8 @@ export interface DesiredState {
   readonly networks: ReadonlyMap<NetworkId, DesiredNetwork>;
   readonly sandboxes: ReadonlyMap<string, DesiredSandbox>;
   /** What was asked for and cannot be. */
-  readonly problems: readonly Problem[];
+  /** What is done otherwise than asked. Trying again would not help. */
+  readonly notices: readonly Problem[];
 }
 
 /** Bytes VXLAN adds to a frame, by the underlay's family: outer IP and UDP headers, VXLAN's own, the inner Ethernet header. */
@@ -85,7 +86,7 @@ export function largestMtu({ vtep, underlayMtu }: Pick<HostFacts, 'vtep' | 'unde
 
 /** Pure: what the host should run. Networks and endpoints that no sandbox here needs are left out. */
 export function desiredState(view: HostView, local: readonly LocalSandbox[], facts: HostFacts): DesiredState {
-  const problems: Problem[] = [];
+  const notices: Problem[] = [];
   const joins = local.map((sandbox) => ({ sandbox, joined: joinsOf(sandbox, view, facts.hostId) }));
   const locals = new Map<NetworkId, LocalEndpoint[]>();
   for (const { joined } of joins) {
@@ -106,13 +107,13 @@ export function desiredState(view: HostView, local: readonly LocalSandbox[], fac
     networks.set(id, {
       network: known.network,
       source: known,
-      mtu: mtuOf(known.network, facts, problems),
+      mtu: mtuOf(known.network, facts, notices),
       locals: ends,
       remotes: remotesOf(known, facts.hostId),
     });
   }
   const sandboxes = new Map(joins.map(({ sandbox, joined }) => [sandbox.name, filesOf(sandbox.name, joined)]));
-  return { networks, sandboxes, problems };
+  return { networks, sandboxes, notices };
 }
 
 interface Join {
@@ -157,10 +158,10 @@ function remotesOf({ endpoints, peers }: NetworkView, hostId: HostId): RemoteEnd
   return remotes;
 }
 
-function mtuOf(network: Network, facts: HostFacts, problems: Problem[]): number {
+function mtuOf(network: Network, facts: HostFacts, notices: Problem[]): number {
   const largest = largestMtu(facts);
   if (network.mtu === undefined || network.mtu <= largest) return network.mtu ?? largest;
-  problems.push({
+  notices.push({
     object: `${facts.name} network ${network.name}, mtu`,
     message: `${String(network.mtu)} bytes do not fit the underlay's ${String(facts.underlayMtu)}; ${String(largest)} are used here`,
   });

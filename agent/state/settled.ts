@@ -24,6 +24,8 @@ export interface Settled {
   /** Sandboxes whose namespace is there. */
   readonly sandboxes: ReadonlySet<string>;
   readonly problems: readonly Problem[];
+  /** What is done otherwise than asked, because it cannot be had here. */
+  readonly notices: readonly Problem[];
 }
 
 /** Before the first pass. */
@@ -34,4 +36,5 @@ export const NOTHING_SETTLED: Settled = {
   removed: [],
   sandboxes: new Set(),
   problems: [],
+  notices: [],
 };

@@ -170,7 +170,7 @@ describe('following the cluster', () => {
     sync.tell({ ...NOTHING_SETTLED, known: { ...known, session: 'another' } });
     sync.tell({ ...NOTHING_SETTLED, known, problems });
     sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]) });
-    sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]) });
+    sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]), notices: problems });
     const report = { $case: 'report', value: { readyEndpointIds: [ENDPOINT.id], removedEndpointIds: [] } };
     const only = await side(0);
     await expect
@@ -178,8 +178,9 @@ describe('following the cluster', () => {
       .toEqual([
         { $case: 'nack', value: { revision: 5n, problems } },
         report,
-        { $case: 'ack', value: { revision: 5n } },
+        { $case: 'ack', value: { revision: 5n, notices: [] } },
         report,
+        { $case: 'ack', value: { revision: 5n, notices: problems } },
       ]);
   });
 

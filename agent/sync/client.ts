@@ -91,18 +91,19 @@ export class SyncClient {
 
   /** Tells the controller what the kernel was brought to. What a stream was told already is not repeated, except for reports. */
   tell(settled: Settled): void {
-    const { known, problems } = settled;
+    const { known, problems, notices } = settled;
     const stream = this.#stream;
     if (stream === undefined || known === undefined || known.session !== this.state.value.session) return;
     const report = reportOf(settled);
     if (report !== undefined) stream.write({ message: { $case: 'report', value: report } });
-    const saying = `${String(known.revision)} ${problems.map(({ object, message }) => `${object} ${message}`).join()}`;
+    const words = [...problems, ...notices].map(({ object, message }) => `${object} ${message}`);
+    const saying = `${String(known.revision)} ${words.join()}`;
     if (saying === this.#said) return;
     this.#said = saying;
     const { revision } = known;
     stream.write(
       problems.length === 0
-        ? { message: { $case: 'ack', value: { revision } } }
+        ? { message: { $case: 'ack', value: { revision, notices: notices.map((notice) => ({ ...notice })) } } }
         : { message: { $case: 'nack', value: { revision, problems: problems.map((problem) => ({ ...problem })) } } },
     );
   }

@@ -292,6 +292,20 @@ describe('convergence', () => {
     expect(await waitForConvergence(fanout, revision + 5n, never)).toEqual([]);
   });
 
+  it('keeps what a host does otherwise than asked, which holds nobody up', async () => {
+    const h1 = host(1);
+    const web = network(1);
+    const revision = await write([putHost(h1), putNetwork(web), putEndpoint(endpoint(web.id, h1.id))]);
+    const { session, stream } = open(h1);
+    await inSync(stream, revision);
+    session.refuse([{ object: 'h1 network web', message: 'no such\u0007device' }]);
+    expect(session.problems).toEqual([{ object: 'h1 network web', message: 'no such device' }]);
+    const notice = { object: 'h1 network web, mtu', message: '9000 bytes do not fit' };
+    session.acknowledge(revision, [notice]);
+    expect(session.problems).toEqual([notice]);
+    expect(await waitForConvergence(fanout, revision, never)).toEqual([]);
+  });
+
   it('expects a host back for a while, then calls it unreachable', async () => {
     const h1 = host(1);
     const web = network(1);

@@ -80,7 +80,7 @@ export class Session {
     return this.#options.host;
   }
 
-  /** What the host could not do when it last tried; empty once it acknowledged. */
+  /** What the host could not do when it last tried, or, since it acknowledged, does otherwise than asked. */
   get problems(): readonly Problem[] {
     return this.#problems;
   }
@@ -128,20 +128,17 @@ export class Session {
   }
 
   /** The host's kernel has everything up to `revision`. False: it was never told so much, and is not believed. */
-  acknowledge(revision: bigint): boolean {
+  acknowledge(revision: bigint, notices: readonly Problem[] = []): boolean {
     if (revision > this.#inSyncRevision) return false;
     this.#unacked.acknowledge(revision);
     if (revision > this.#ackedRevision) this.#ackedRevision = revision;
-    this.#problems = [];
+    this.#problems = notices.slice(0, PROBLEMS).map(printableProblem);
     return true;
   }
 
   /** The host could not be brought to `revision`, and keeps trying. */
   refuse(problems: readonly Problem[]): void {
-    this.#problems = problems.slice(0, PROBLEMS).map(({ object, message }) => ({
-      object: printable(object),
-      message: printable(message),
-    }));
+    this.#problems = problems.slice(0, PROBLEMS).map(printableProblem);
   }
 
   /** Ends the stream, if it has not ended; nothing is sent any more. */
@@ -184,6 +181,10 @@ export class Session {
     this.#options.onSent(bytes.length);
     if (!this.#options.stream.write(bytes)) await this.#options.stream.drained();
   }
+}
+
+function printableProblem({ object, message }: Problem): Problem {
+  return { object: printable(object), message: printable(message) };
 }
 
 /** Text of others, fit for logs and tables. */

@@ -48,6 +48,8 @@ export interface Hello {
 /** The host's kernel has everything up to this revision that concerns it. */
 export interface Ack {
   revision: bigint;
+  /** What is done otherwise than asked, because it cannot be had here: an MTU larger than the underlay carries. */
+  notices: Problem[];
 }
 
 /** The host's kernel could not be brought to this revision; the agent keeps trying. */
@@ -390,7 +392,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseAck(): Ack {
-  return { revision: 0n };
+  return { revision: 0n, notices: [] };
 }
 
 export const Ack: MessageFns<Ack> = {
@@ -400,6 +402,9 @@ export const Ack: MessageFns<Ack> = {
         throw new globalThis.Error("value provided for field message.revision of type int64 too large");
       }
       writer.uint32(8).int64(message.revision);
+    }
+    for (const v of message.notices) {
+      Problem.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -425,6 +430,14 @@ export const Ack: MessageFns<Ack> = {
             message.revision = reader.int64() as bigint;
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.notices.push(Problem.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -438,13 +451,19 @@ export const Ack: MessageFns<Ack> = {
   },
 
   fromJSON(object: any): Ack {
-    return { revision: isSet(object.revision) ? BigInt(object.revision) : 0n };
+    return {
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      notices: globalThis.Array.isArray(object?.notices) ? object.notices.map((e: any) => Problem.fromJSON(e)) : [],
+    };
   },
 
   toJSON(message: Ack): unknown {
     const obj: any = {};
     if (message.revision !== 0n) {
       obj.revision = message.revision.toString();
+    }
+    if (message.notices?.length) {
+      obj.notices = message.notices.map((e) => Problem.toJSON(e));
     }
     return obj;
   },
@@ -455,6 +474,7 @@ export const Ack: MessageFns<Ack> = {
   fromPartial(object: DeepPartial<Ack>): Ack {
     const message = createBaseAck();
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.notices = object.notices?.map((e) => Problem.fromPartial(e)) || [];
     return message;
   },
 };

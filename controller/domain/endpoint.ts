@@ -4,10 +4,9 @@ import type { Rejection } from '../../core/errors.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import type { Endpoint, Labels, Network } from '../../core/model.js';
-import { nameKey } from '../../core/name.js';
 import { putEndpoint } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
-import { GUARDS, guardKey, objectKey } from '../store/keys.js';
+import { guardKey, objectKey } from '../store/keys.js';
 import type { Context, CursorMove, Decision } from './decision.js';
 import { chooseAddresses } from './endpoint-addresses.js';
 import { idTaken, networkNotFound } from './network.js';
@@ -31,14 +30,6 @@ export interface EndpointCommand {
   readonly id: EndpointId;
   /** Undefined: whoever operates the cluster. */
   readonly hostId: HostId | undefined;
-}
-
-/**
- * What makes the changes to one sandbox's endpoints serial. Without it two requests that arrive together could connect
- * a sandbox to one network twice, or to two networks whose subnets overlap. It goes with the last endpoint.
- */
-function sandboxGuard(host: HostId, sandbox: string): string {
-  return `${GUARDS}sandboxes/${host}/${nameKey(sandbox)}`;
 }
 
 /**
@@ -66,7 +57,7 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     state: 'pending',
     revision: 0n,
   };
-  const guard = sandboxGuard(hostId, sandbox);
+  const guard = guardKey.sandbox(hostId, sandbox);
   const draft = new Draft()
     .create(putEndpoint(endpoint))
     .unchanged(objectKey.network(networkId), network.revision)
@@ -118,7 +109,7 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
   for (const address of addresses) draft.release(guardKey.address(networkId, address));
   // Rewritten also by those that are not the last: of two that go at the same time each would else take the other for
   // the one that stays, and the guard would stay for good.
-  const guard = sandboxGuard(hostId, sandbox);
+  const guard = guardKey.sandbox(hostId, sandbox);
   const seen = context.guardRevision(guard);
   if (view.endpointsIn(hostId, sandbox).size === 1) draft.remove(guard, seen);
   else draft.serialize(guard, seen, id);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { newEndpointId, newHostId, newNetworkId, type NetworkId } from '../../core/ids.js';
+import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
 import { GUARDS, OBJECTS, endpointsOf, guardKey, objectKey, parseObjectKey } from './keys.js';
 
 const HOSTS = `${OBJECTS}hosts/`;
@@ -8,6 +8,7 @@ const NETWORKS = `${OBJECTS}networks/`;
 const ENDPOINTS = `${OBJECTS}endpoints/`;
 
 const network = '3b0f5b1e-8c4f-4f0a-9d1c-0a1b2c3d4e5f' as NetworkId;
+const host = '0d9a7c52-1f60-4b39-8f6e-2b8f4c1d7e90' as HostId;
 
 describe('keys', () => {
   it('stand where the design says', () => {
@@ -22,6 +23,7 @@ describe('keys', () => {
       guardKey.mac(network, '02:00:00:00:00:01'),
       guardKey.vtep('192.0.2.1'),
       guardKey.vni(4096),
+      guardKey.sandbox(host, 'Box'),
       guardKey.space('default'),
     ]).toEqual([
       '/weft/v1/o/meta',
@@ -34,12 +36,13 @@ describe('keys', () => {
       `/weft/v1/g/macs/${network}/02:00:00:00:00:01`,
       '/weft/v1/g/vteps/192.0.2.1',
       '/weft/v1/g/vnis/4096',
+      `/weft/v1/g/sandboxes/${host}/box`,
       '/weft/v1/g/spaces/default',
     ]);
   });
 
   it('of objects are read back as what they were made of', () => {
-    const [host, endpoint] = [newHostId(), newEndpointId()];
+    const endpoint = newEndpointId();
     expect(parseObjectKey(objectKey.meta())).toEqual({ kind: 'meta' });
     expect(parseObjectKey(objectKey.host(host))).toEqual({ kind: 'host', id: host });
     expect(parseObjectKey(objectKey.network(network))).toEqual({ kind: 'network', id: network });
@@ -76,6 +79,7 @@ describe('keys', () => {
         if (text === '' || text.includes('/')) {
           expect(() => guardKey.space(text)).toThrow(RangeError);
           expect(() => guardKey.networkName(text)).toThrow(RangeError);
+          expect(() => guardKey.sandbox(newHostId(), text)).toThrow(RangeError);
           expect(() => guardKey.address(newNetworkId(), text)).toThrow(RangeError);
         } else {
           expect(guardKey.space(text).split('/')).toHaveLength(6);

@@ -53,6 +53,11 @@ export const guardKey = {
   /** A host's tunnel address; `ip` in its canonical text. */
   vtep: (ip: string): string => `${GUARDS}vteps/${segment(ip)}`,
   vni: (vni: number): string => `${GUARDS}vnis/${whole(vni)}`,
+  /**
+   * Compared and rewritten by everything that changes a sandbox's endpoints, so that such changes are serial: two that
+   * arrive together could connect it to one network twice, or to two networks that overlap. Goes with the last endpoint.
+   */
+  sandbox: (host: HostId, name: string): string => `${GUARDS}sandboxes/${segment(host)}/${segment(nameKey(name))}`,
   /** Compared and rewritten by everything that chooses a subnet in this space, so that such choices are serial. */
   space: (space: string): string => `${GUARDS}spaces/${segment(space)}`,
 } as const;

@@ -80,7 +80,8 @@ module.exports = {
     },
     {
       name: 'daemon-basics-are-for-daemons',
-      comment: 'core/daemon/ is what surrounds a daemon: its log, its metrics. Clients and the wire have neither.',
+      comment:
+        'core/daemon/ is what surrounds a daemon: its log, its metrics, its files. Clients and the wire have neither.',
       severity: 'error',
       from: { path: '^(proto|cli)/' },
       to: { path: '^core/daemon/', dependencyTypesNot: ['type-only'] },

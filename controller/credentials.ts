@@ -1,11 +1,11 @@
 /** The files a controller keeps and hands out: its own identity, and directories of credentials for others. */
 import { access, constants, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readIfThere, replaceFile } from '../core/daemon/durable-file.js';
 import { WeftError } from '../core/errors.js';
 import { CONTROLLER_SERVER_NAME, TLS_FILES } from '../proto/channel.js';
 import { issue, type CertificateAuthority, type KeyPair } from './identity/ca.js';
 import { loadOrCreateCa } from './identity/ca-store.js';
-import { readIfThere, replaceFile } from './identity/durable-file.js';
 import type { Principal } from './identity/principal.js';
 
 /** Credentials of hosts and operators; renewing them is done by issuing anew. */

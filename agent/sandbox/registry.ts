@@ -1,9 +1,9 @@
 /** The sandboxes of this host: in memory to read, one file each on disk to survive. */
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { removeFile, replaceFile } from '../../core/daemon/durable-file.js';
 import type { Problem } from '../../core/model.js';
 import type { LocalSandbox } from '../state/desired.js';
-import { removeDurably, writeDurably } from './durable-file.js';
 import { decodeRecord, encodeRecord, type SandboxRecord } from './record.js';
 
 const SUFFIX = '.json';
@@ -75,7 +75,7 @@ export class SandboxRegistry {
     this.#records.set(name, record);
     return this.#write(name, async () => {
       try {
-        await writeDurably(this.#fileOf(name), encodeRecord(record));
+        await replaceFile(this.#fileOf(name), encodeRecord(record), 0o600);
       } catch (error) {
         if (this.#records.get(name) === record) this.#restore(name, before);
         throw error;
@@ -92,7 +92,7 @@ export class SandboxRegistry {
   /** Resolves when it is gone from the disk. */
   drop(name: string): Promise<void> {
     this.#records.delete(name);
-    return this.#write(name, () => removeDurably(this.#fileOf(name)));
+    return this.#write(name, () => removeFile(this.#fileOf(name)));
   }
 
   /** Resolves when everything put or dropped so far has been tried. */

@@ -1,8 +1,8 @@
 /** A CA kept in a directory: made once, whoever starts first and whatever dies meanwhile. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createFile, readIfThere, replaceFile } from '../../core/daemon/durable-file.js';
 import { createCa, isPair, type CertificateAuthority } from './ca.js';
-import { createFile, readIfThere, replaceFile } from './durable-file.js';
 
 /** Key and certificate in one file, so that there is no moment with one and without the other. 0600. */
 const SECRET_FILE = 'ca.pem';

@@ -1,9 +1,12 @@
-/** Small files that are whole or not there, whatever dies when: written aside, forced to disk, then put in place. */
+/**
+ * Small files that are whole or not there, whatever dies when: written aside, forced to disk, then put in place. A
+ * process that is killed meanwhile may leave what it wrote aside, a hidden file that ends in `.tmp`.
+ */
 import { randomUUID } from 'node:crypto';
 import { link, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Puts the file there, in the place of what was there. */
+/** Puts the file there, in the place of what was there. `mode` is cut by the umask. */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   await writeAside(path, text, mode, (aside) => rename(aside, path));
 }
@@ -21,6 +24,12 @@ export async function createFile(path: string, text: string, mode: number): Prom
     }
   });
   return created;
+}
+
+/** Removes the file, for good; it is fine when there is none. */
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await syncDirectory(dirname(path));
 }
 
 /** What is in the file; undefined when there is none. */
@@ -46,12 +55,16 @@ async function writeAside(
     await file.writeFile(text);
     await file.sync();
     await place(aside);
-    // The name is on disk only once the directory is.
-    await using names = await open(directory, 'r');
-    await names.sync();
+    await syncDirectory(directory);
   } finally {
     await rm(aside, { force: true });
   }
+}
+
+/** A name is on disk, or gone from it, only once the directory is. Equivalent to `sync DIRECTORY`. */
+async function syncDirectory(directory: string): Promise<void> {
+  await using names = await open(directory, 'r');
+  await names.sync();
 }
 
 function isCode(error: unknown, code: string): boolean {

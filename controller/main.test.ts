@@ -49,9 +49,8 @@ async function start(...args: string[]): Promise<Started> {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     const ready = lines.find(({ msg }) => msg === 'ready');
     if (ready !== undefined) {
-      // pino writes the daemon's pid first, and the child's behind it; of two, JSON.parse takes the last.
       const etcd = lines.find(({ msg }) => msg === 'started etcd');
-      return { child, etcdPid: etcd?.['pid'] as number, ...(ready as unknown as Omit<Started, 'child' | 'etcdPid'>) };
+      return { child, etcdPid: etcd?.['etcdPid'] as number, ...(ready as unknown as Omit<Started, 'child' | 'etcdPid'>) };
     }
     if (child.exitCode !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 50));

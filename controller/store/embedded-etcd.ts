@@ -82,7 +82,7 @@ export class EmbeddedEtcd implements AsyncDisposable {
     const directory = await realpath(options.directory);
     await chmod(directory, 0o700);
     for (const { pid } of await endOrphan(directory, STOP_MS, signal)) {
-      log.warn({ pid, directory }, 'ended the etcd that a killed controller left behind');
+      log.warn({ etcdPid: pid, directory }, 'ended the etcd that a killed controller left behind');
     }
     const port = await freePort(options.port ?? 0);
     const { tls, serverFile, caFile } = await makeCertificates(directory);
@@ -151,7 +151,7 @@ export class EmbeddedEtcd implements AsyncDisposable {
 
   async #spawn(): Promise<EtcdChild> {
     this.#child = await startEtcd(this.#command, this.#mark);
-    this.#log.info({ pid: this.#child.pid, endpoints: this.endpoints }, 'started etcd');
+    this.#log.info({ etcdPid: this.#child.pid, endpoints: this.endpoints }, 'started etcd');
     return this.#child;
   }
 

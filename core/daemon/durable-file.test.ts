@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isAborted } from '../lifetime.js';
 import { createFile, readIfThere, removeFile, replaceFile } from './durable-file.js';
 
 let directory: string;
@@ -32,13 +33,13 @@ describe('files that are whole or not there', () => {
   it('are never seen half written', async () => {
     const [small, large] = ['a'.repeat(10), 'b'.repeat(1_000_000)];
     await replaceFile(file, small, 0o600);
-    let reading = true;
+    const done = new AbortController();
     const seen = new Set<string>();
     const reader = (async () => {
-      while (reading) seen.add(await readFile(file, 'utf8'));
+      while (!isAborted(done.signal)) seen.add(await readFile(file, 'utf8'));
     })();
     for (let round = 0; round < 10; round += 1) await replaceFile(file, round % 2 === 0 ? large : small, 0o600);
-    reading = false;
+    done.abort();
     await reader;
     expect([...seen].every((text) => text === small || text === large)).toBe(true);
   });

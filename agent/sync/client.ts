@@ -64,6 +64,8 @@ export class SyncClient {
   readonly #options: SyncOptions;
   #stream: Stream | undefined;
   #said: string | undefined;
+  /** Requests whose changes were told and are not in the kernel yet. */
+  #requestIds: readonly string[] = [];
 
   readonly state = new Latest<SyncState>({ session: undefined, identity: undefined, known: undefined });
   /** Why the last stream ended; undefined while one is alive. */
@@ -101,6 +103,10 @@ export class SyncClient {
     if (saying === this.#said) return;
     this.#said = saying;
     const { revision } = known;
+    if (problems.length === 0 && this.#requestIds.length > 0) {
+      this.#options.log.info({ revision, requestIds: this.#requestIds }, 'the kernel has it');
+      this.#requestIds = [];
+    }
     stream.write(
       problems.length === 0
         ? { message: { $case: 'ack', value: { revision, notices: notices.map((notice) => ({ ...notice })) } } }
@@ -162,6 +168,7 @@ export class SyncClient {
       this.#options.log.info({ session: event.welcome.session, ...identity }, 'following the cluster');
       return false;
     }
+    this.#requestIds = [...new Set([...this.#requestIds, ...event.requestIds])];
     this.state.set({ ...this.state.value, known: event.known });
     return true;
   }

@@ -8,7 +8,8 @@ import type { Known } from '../state/settled.js';
 export type StreamEvent =
   | { readonly kind: 'none' }
   | { readonly kind: 'welcome'; readonly welcome: Welcome }
-  | { readonly kind: 'known'; readonly known: Known };
+  /** `requestIds`: whose changes it brings, as far as they say so; none with a stream's first view. */
+  | { readonly kind: 'known'; readonly known: Known; readonly requestIds: readonly string[] };
 
 /** A message out of its turn. */
 class StreamError extends Error {
@@ -41,10 +42,12 @@ export class StreamReader {
       case 'inSync': {
         if (this.#session === undefined) throw new StreamError('InSync came before Welcome');
         this.#view = fold(this.#view, this.#batch);
+        const requestIds = requestIdsOf(this.#batch);
         this.#batch = [];
         return {
           kind: 'known',
           known: { view: this.#view, revision: message.value.revision, session: this.#session },
+          requestIds,
         };
       }
       case undefined:
@@ -52,4 +55,9 @@ export class StreamReader {
         return NONE;
     }
   }
+}
+
+function requestIdsOf(batch: readonly (Snapshot | Change)[]): string[] {
+  const changes = batch.flatMap((item) => (item.kind === 'change' ? [item.network, ...item.putEndpoints] : []));
+  return [...new Set(changes.flatMap((changed) => changed?.requestId ?? []))];
 }

@@ -152,7 +152,8 @@ class AgentStream {
     if (session === undefined) throw new WeftError(invalid('hello', 'it comes first'));
     switch (message?.$case) {
       case 'ack':
-        if (!session.acknowledge(message.value.revision, message.value.notices)) this.#info.log.warn('an ack of what was never sent; ignored');
+        if (!session.acknowledge(message.value.revision, message.value.notices))
+          this.#info.log.warn('an ack of what was never sent; ignored');
         this.#options.fanout.progressed();
         break;
       case 'nack':

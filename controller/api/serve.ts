@@ -62,7 +62,7 @@ export class Serve {
   unary<Request, Response>(method: Method, handler: Unary<Request, Response>): handleUnaryCall<Request, Response> {
     return (call, callback) => {
       const deadline = AbortSignal.timeout(allowedMs(call.getDeadline()));
-      const around = this.#begin(method, call, [deadline]);
+      const around = this.#begin(method, call, { idKey: 'requestId', signals: [deadline] });
       Promise.resolve()
         .then(() => handler(call.request, around.info()))
         .then(
@@ -83,7 +83,8 @@ export class Serve {
     handler: Bidi<Request, Response>,
   ): handleBidiStreamingCall<Request, Response> {
     return (stream) => {
-      const around = this.#begin(method, stream, []);
+      // What comes over a stream carries requests of its own; the id it was opened with is the stream's.
+      const around = this.#begin(method, stream, { idKey: 'streamId', signals: [] });
       // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
       stream.on('error', () => undefined);
       Promise.resolve()
@@ -101,12 +102,16 @@ export class Serve {
     };
   }
 
-  #begin(method: Method, call: AnyCall, signals: readonly AbortSignal[]) {
+  #begin(
+    method: Method,
+    call: AnyCall,
+    { idKey, signals }: { readonly idKey: 'requestId' | 'streamId'; readonly signals: readonly AbortSignal[] },
+  ) {
     const began = performance.now();
     const requestId = readRequestId(call.metadata.get(REQUEST_ID_KEY)[0]);
     const principal = principalOf(call.getAuthContext().sslPeerCertificate);
     const who = principal === undefined ? 'nobody' : describePrincipal(principal);
-    const log = this.#log.child({ requestId, method, principal: who });
+    const log = this.#log.child({ [idKey]: requestId, method, principal: who });
     const cancelled = new AbortController();
     call.once('cancelled', () => {
       cancelled.abort();

@@ -152,6 +152,20 @@ describe('commands that meet', () => {
     expect(overlapping.toSorted()).toEqual(['SUBNETS_OVERLAP', undefined, undefined]);
   });
 
+  it('make one endpoint of an id, also where it is asked for in two networks', async () => {
+    const host = await makeHost(a.committer, 1);
+    const [one, two] = await Promise.all([makeNetwork(a.committer, network()), makeNetwork(a.committer, network())]);
+    await b.cache.atLeast(a.cache.view.revision, signal);
+    const first = endpoint(one, host.id);
+    const reasons = await Promise.all([
+      reasonOf(makeEndpoint(a.committer, first)),
+      reasonOf(makeEndpoint(b.committer, endpoint(two, host.id, { id: first.id, sandbox: 't' }))),
+    ]);
+    expect(reasons.toSorted()).toEqual(['ID_TAKEN', undefined]);
+    const stored = (await store.list(OBJECTS, signal)).entries.filter(({ key }) => key.endsWith(first.id));
+    expect(stored).toHaveLength(1);
+  });
+
   it('either attach or remove the network, never both', async () => {
     for (let round = 0; round < 20; round += 1) {
       const host = await makeHost(a.committer, 10 + round);
@@ -443,7 +457,8 @@ async function checkInvariants({ cache, committer }: Brain, memory: MemoryStore)
   const { view } = cache;
   const endpoints = [...view.endpoints.values()];
   const networks = [...view.networks.values()];
-  const holdings = endpoints.flatMap(({ networkId, addresses, mac }) => [
+  const holdings = endpoints.flatMap(({ id, networkId, addresses, mac }) => [
+    `endpoints/${id}`,
     ...addresses.map((address) => `addresses/${networkId}/${address}`),
     `macs/${networkId}/${mac}`,
   ]);

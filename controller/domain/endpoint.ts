@@ -60,6 +60,7 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
   const guard = guardKey.sandbox(hostId, sandbox);
   const draft = new Draft()
     .create(putEndpoint(endpoint))
+    .claim(guardKey.endpoint(id), id)
     .unchanged(objectKey.network(networkId), network.revision)
     .claim(guardKey.mac(networkId, mac), id)
     .serialize(guard, context.guardRevision(guard), id);
@@ -105,6 +106,7 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
   const { id, networkId, hostId, sandbox, addresses, mac } = endpoint;
   const draft = new Draft()
     .remove(objectKey.endpoint(networkId, id), endpoint.revision)
+    .release(guardKey.endpoint(id))
     .release(guardKey.mac(networkId, mac));
   for (const address of addresses) draft.release(guardKey.address(networkId, address));
   // Rewritten also by those that are not the last: of two that go at the same time each would else take the other for

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
+import {
+  newEndpointId,
+  newHostId,
+  newNetworkId,
+  type EndpointId,
+  type HostId,
+  type NetworkId,
+} from '../../core/ids.js';
 import { GUARDS, OBJECTS, endpointsOf, guardKey, objectKey, parseObjectKey } from './keys.js';
 
 const HOSTS = `${OBJECTS}hosts/`;
@@ -21,6 +28,7 @@ describe('keys', () => {
       guardKey.hostNumber(7),
       guardKey.address(network, '2001:db8::2'),
       guardKey.mac(network, '02:00:00:00:00:01'),
+      guardKey.endpoint('5e0c1f7a-2b3d-4c4e-8f5a-6b7c8d9e0f1a' as EndpointId),
       guardKey.vtep('192.0.2.1'),
       guardKey.vni(4096),
       guardKey.sandbox(host, 'Box'),
@@ -34,6 +42,7 @@ describe('keys', () => {
       '/weft/v1/g/numbers/host/7',
       `/weft/v1/g/addresses/${network}/2001:db8::2`,
       `/weft/v1/g/macs/${network}/02:00:00:00:00:01`,
+      '/weft/v1/g/endpoints/5e0c1f7a-2b3d-4c4e-8f5a-6b7c8d9e0f1a',
       '/weft/v1/g/vteps/192.0.2.1',
       '/weft/v1/g/vnis/4096',
       `/weft/v1/g/sandboxes/${host}/box`,

@@ -49,6 +49,8 @@ export const guardKey = {
   /** An address in a network; `address` in its canonical text. */
   address: (network: NetworkId, address: string): string =>
     `${GUARDS}addresses/${segment(network)}/${segment(address)}`,
+  /** An endpoint's id, which stands under its network: without this, two networks could each take one of the same id. */
+  endpoint: (id: EndpointId): string => `${GUARDS}endpoints/${segment(id)}`,
   mac: (network: NetworkId, mac: string): string => `${GUARDS}macs/${segment(network)}/${segment(mac)}`,
   /** A host's tunnel address; `ip` in its canonical text. */
   vtep: (ip: string): string => `${GUARDS}vteps/${segment(ip)}`,

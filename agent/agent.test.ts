@@ -198,7 +198,7 @@ describe('the agent’s socket', () => {
       1,
       [],
     ]);
-    expect((await refusal(agent.create('a'))).reason).toBe('SANDBOX_EXISTS');
+    for (const name of ['a', 'A']) expect((await refusal(agent.create(name))).reason).toBe('SANDBOX_EXISTS');
     expect((await refusal(agent.get('z'))).reason).toBe('SANDBOX_NOT_FOUND');
   });
 

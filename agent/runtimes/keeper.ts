@@ -167,14 +167,18 @@ export class SandboxKeeper implements Sandboxes {
 
   #refuseExisting(name: string): void {
     const { registry } = this.#options;
-    const record = registry.get(name);
+    const record = registry.namesake(name);
     if (record?.state === 'removing') {
-      throw new WeftError({ reason: 'SANDBOX_BUSY', message: `sandbox ${name} is still being removed; try again` });
+      throw new WeftError({
+        reason: 'SANDBOX_BUSY',
+        message: `sandbox ${record.name} is still being removed; try again`,
+      });
     }
     if (record === undefined && !registry.isUnreadable(name)) return;
+    const taken = record?.name ?? name;
     throw new WeftError({
       reason: 'SANDBOX_EXISTS',
-      message: `there is a sandbox ${name} on this host already; choose another name, or remove it first`,
+      message: `there is a sandbox ${taken} on this host already; choose another name, or remove it first`,
     });
   }
 

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { removeFile, replaceFile } from '../../core/daemon/durable-file.js';
 import type { Problem } from '../../core/model.js';
+import { nameKey } from '../../core/name.js';
 import type { LocalSandbox } from '../state/desired.js';
 import { decodeRecord, encodeRecord, type SandboxRecord } from './record.js';
 
@@ -61,6 +62,12 @@ export class SandboxRegistry {
 
   get(name: string): SandboxRecord | undefined {
     return this.#records.get(name);
+  }
+
+  /** The sandbox that answers to this name in DNS, which does not tell upper from lower case. */
+  namesake(name: string): SandboxRecord | undefined {
+    const key = nameKey(name);
+    return this.list().find((record) => nameKey(record.name) === key);
   }
 
   /** Whether a file of that name is there which could not be read: its sandbox may exist, so none may take its name. */

@@ -4,7 +4,7 @@
  */
 import { request } from 'node:https';
 import type { EtcdStatus } from '../proto/gen/weft/v1/cluster.js';
-import type { EtcdTls } from './store/etcd-connection.js';
+import type { EtcdTls } from './store/etcd-tls.js';
 
 export interface EtcdStatusOptions {
   readonly embedded: boolean;
@@ -12,8 +12,8 @@ export interface EtcdStatusOptions {
   readonly tls: EtcdTls;
 }
 
-/** Milliseconds an endpoint gets to answer. */
-const ANSWER_MS = 1_000;
+/** Milliseconds an endpoint gets to answer with a page. */
+export const ANSWER_MS = 1_000;
 
 /** The largest page that is read; metrics are some 150 kB. */
 const PAGE_LENGTH = 4 * 1024 * 1024;
@@ -49,17 +49,11 @@ function readStatus(version: string, metrics: string): { readonly version: strin
   return { version: server, databaseSize: BigInt(Math.round(Number(size))) };
 }
 
-function readPage(url: URL, tls: EtcdTls, signal: AbortSignal): Promise<string> {
-  const { ca, cert, key, serverName } = tls;
+/** One of the pages of etcd; rejects with the error of the connection. Equivalent to `curl --cacert --cert --key URL`. */
+export function readPage(url: URL, tls: EtcdTls, signal: AbortSignal): Promise<string> {
+  const { ca, cert, key } = tls;
   // No connection is kept: an idle one would hold up both daemons' ends.
-  const options = {
-    agent: false,
-    ca,
-    cert,
-    key,
-    signal,
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
+  const options = { agent: false, ca, cert, key, signal };
   return new Promise((resolve, reject) => {
     const call = request(url, options, (response) => {
       let text = '';

@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,80 +6,27 @@ import { pause } from '../core/lifetime.js';
 import { CreateNetworkRequest, SubnetRequest } from '../proto/gen/weft/v1/network.js';
 import { TLS_FILES } from '../proto/channel.js';
 import { parseOptions as parse } from './options.js';
-import { TestClient } from './testing.js';
-
-/** The compiled program, as the launcher starts it; `npm test` builds it first. */
-const PROGRAM = join(import.meta.dirname, '..', 'bin', 'weft-controller');
+import { ControllerPrograms, connect, endProgram, linesOf } from './program.testing.js';
 
 let directory: string;
-const children: ChildProcess[] = [];
+const programs = new ControllerPrograms();
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'weft-controller-'));
 });
 afterAll(async () => {
-  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  await programs[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
 });
 
-interface Started {
-  readonly child: ChildProcess;
-  readonly port: number;
-  readonly clusterId: string;
-  readonly metricsPort: number;
-  readonly etcdPid: number;
-}
-
-const run = (...args: string[]) => {
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  children.push(child);
-  let text = '';
-  child.stderr.setEncoding('utf8').on('data', (part: string) => (text += part));
-  return { child, text: () => text };
-};
-
-/** Starts a controller on any port, and returns when it says it is ready. */
-async function start(...args: string[]): Promise<Started> {
-  const free = ['--listen', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
-  const { child, text } = run('--data-dir', directory, ...free, ...args);
-  for (let waited = 0; waited < 15_000; waited += 50) {
-    const lines = text()
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-    const ready = lines.find(({ msg }) => msg === 'ready');
-    if (ready !== undefined) {
-      const etcd = lines.find(({ msg }) => msg === 'started etcd');
-      return { child, etcdPid: etcd?.['etcdPid'] as number, ...(ready as unknown as Omit<Started, 'child' | 'etcdPid'>) };
-    }
-    if (child.exitCode !== null) break;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`the controller did not come up:\n${text()}`);
-}
-
-async function connect(port: number, tls: string): Promise<TestClient> {
-  const [ca, cert, key] = await Promise.all(
-    [TLS_FILES.ca, TLS_FILES.certificate, TLS_FILES.key].map((file) => readFile(join(tls, file), 'utf8')),
-  );
-  return new TestClient(port, { ca: ca ?? '', cert: cert ?? '', key: key ?? '' });
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  const exited = once(child, 'exit');
-  child.kill(signal);
-  await exited;
-  return child.exitCode;
-}
-
 /** Whether a process runs; one that is dead and was not collected by its parent yet does not. */
-const isAlive = async (pid: number): Promise<boolean> => {
+const isAlive = async (pid: number | undefined): Promise<boolean> => {
   const status = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => ') Z');
   return !/\) [ZX]/.test(status);
 };
 
 describe('weft-controller, as a process with an etcd of its own', () => {
   it('keeps its state when it is killed, and leaves nothing behind when it is stopped', async () => {
-    const first = await start();
+    const first = await programs.start(directory);
     using admin = await connect(first.port, join(directory, 'admin'));
     const subnets = [SubnetRequest.fromPartial({ cidr: '10.1.0.0/24' })];
     const request = CreateNetworkRequest.fromPartial({ name: 'web', subnets, labels: { a: 'b' } });
@@ -92,8 +37,8 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     expect(page).toContain(`weft_controller_cache_revision ${String(revision)}`);
     expect((await stat(join(directory, 'admin', TLS_FILES.key))).mode & 0o777).toBe(0o600);
 
-    await end(first.child, 'SIGKILL');
-    const second = await start();
+    await endProgram(first.child, 'SIGKILL');
+    const second = await programs.start(directory);
     expect(second.clusterId).toBe(first.clusterId);
     using again = await connect(second.port, join(directory, 'admin'));
     const found = await again.call(again.networks.get.bind(again.networks), { network: 'web', minRevision: revision });
@@ -110,12 +55,9 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     expect(etcd?.version).toMatch(/^3\./);
     expect(etcd?.databaseSize).toBeGreaterThan(0n);
 
-    expect(
-      run('issue', '--role', 'host', '--name', 'h1', '--out', join(directory, 'h1'), '--data-dir', directory).child,
-    ).toBeDefined();
-    const issuing = children.at(-1);
-    if (issuing === undefined) throw new Error('it was just started');
-    await once(issuing, 'exit');
+    const out = join(directory, 'h1');
+    const issued = programs.run('issue', '--role', 'host', '--name', 'h1', '--out', out, '--data-dir', directory);
+    expect(await issued.ended).toBe(0);
     using host = await connect(second.port, join(directory, 'h1'));
     const list = host.networks.list.bind(host.networks);
     expect((await host.call(list, { pageSize: 0, pageToken: '', minRevision: 0n })).networks).toHaveLength(1);
@@ -123,7 +65,7 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     await expect(refused).rejects.toMatchObject({ reason: 'NOT_ALLOWED' });
 
     // Said twice, as `timeout` says it: the second must not cut short the end of etcd.
-    const ended = end(second.child, 'SIGTERM');
+    const ended = endProgram(second.child, 'SIGTERM');
     await pause(5, new AbortController().signal);
     second.child.kill('SIGTERM');
     expect(await ended).toBe(0);
@@ -149,12 +91,14 @@ describe('weft-controller, as a process with an etcd of its own', () => {
       '/nowhere cannot be read',
     ],
   ])('says in a sentence what is wrong at the start: %s', async (_, args, sentence) => {
-    const { child, text } = run('--data-dir', directory, '--listen', '127.0.0.1:0', '--metrics', 'off', ...args);
-    const [code] = (await once(child, 'exit')) as [number | null];
-    expect(code).toBe(1);
-    const last = JSON.parse(text().trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
-    expect(last['level']).toBe('fatal');
-    expect(last['msg']).toContain(sentence);
+    const { ended, text } = programs.run(
+      ...['--data-dir', directory, '--listen', '127.0.0.1:0', '--metrics', 'off'],
+      ...args,
+    );
+    expect(await ended).toBe(1);
+    const last = linesOf(text()).at(-1);
+    expect(last?.level).toBe('fatal');
+    expect(last?.msg).toContain(sentence);
   });
 });
 

@@ -1,5 +1,4 @@
 /** weft-controller: the only place where the controller's parts are made and joined. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock } from '../core/clock.js';
@@ -20,13 +19,14 @@ import { Committer } from './commit.js';
 import { ensureAdmin, existingCa, issueClient, issueServer, openCa } from './credentials.js';
 import { defaultPools } from './domain/subnet-pool.js';
 import { etcdStatus } from './etcd-status.js';
+import { openExternalEtcd } from './external-etcd.js';
 import { Fanout } from './fanout/fanout.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { createMetrics } from './metrics.js';
-import { parseOptions, type ExternalEtcd, type IssueOptions, type RunOptions } from './options.js';
+import { parseOptions, type IssueOptions, type RunOptions } from './options.js';
 import { EmbeddedEtcd } from './store/embedded-etcd.js';
-import type { EtcdTls } from './store/etcd-connection.js';
 import { EmbeddedEtcdError } from './store/etcd-error.js';
+import type { EtcdTls } from './store/etcd-tls.js';
 import { EtcdStore } from './store/etcd.js';
 
 /** Runs weft-controller; its exit status. 2: the command line is wrong. */
@@ -103,7 +103,7 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
     return {
       embedded: false,
       endpoints,
-      tls: await readEtcdTls(options.etcd),
+      tls: await openExternalEtcd(options.etcd, signal),
       [Symbol.asyncDispose]: async () => undefined,
     };
   }
@@ -119,19 +119,6 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
   );
   const { endpoints, tls } = etcd;
   return { embedded: true, endpoints, tls, [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose]() };
-}
-
-async function readEtcdTls({ caFile, certFile, keyFile }: ExternalEtcd): Promise<EtcdTls> {
-  const read = async (file: string): Promise<string> => {
-    try {
-      return await readFile(file, 'utf8');
-    } catch (error) {
-      const message = `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`;
-      throw new WeftError({ reason: 'ARGUMENT_INVALID', message }, { cause: error });
-    }
-  };
-  const [ca, cert, key] = await Promise.all([read(caFile), read(certFile), read(keyFile)]);
-  return { ca, cert, key };
 }
 
 /** Says what a person has to put right without the stack that does not help them. */

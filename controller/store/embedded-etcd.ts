@@ -13,10 +13,10 @@ import { backoffMs, pause, withDeadline } from '../../core/lifetime.js';
 import { issue } from '../identity/ca.js';
 import { CERTIFICATE_FILE, loadOrCreateCa } from '../identity/ca-store.js';
 import { EtcdConnection } from './etcd-connection.js';
-import type { EtcdTls } from './etcd-endpoint.js';
 import { EmbeddedEtcdError } from './etcd-error.js';
 import { findProgram, startEtcd, type EtcdChild, type EtcdCommand } from './etcd-child.js';
 import { endOrphan, markFor } from './etcd-orphan.js';
+import type { EtcdTls } from './etcd-tls.js';
 import { endProcess, identify } from './process.js';
 
 export interface EmbeddedEtcdOptions {
@@ -41,8 +41,8 @@ const STABLE_MS = 60_000;
 /** The certificates are made anew at each start, and etcd is not to be stopped for them in between. */
 const CERTIFICATE_DAYS = 3_650;
 
-/** In the certificate, because TLS has no server names that are addresses (RFC 6066). The address serves etcdctl. */
-const SERVER_NAME = 'localhost';
+/** What etcd is reached under. The name is for clients that must have one (RFC 6066 knows no addresses as names). */
+const SANS = { dns: ['localhost'], ip: ['127.0.0.1'] } as const;
 
 const MISSING = 'etcd is not installed: apt-get install etcd-server, or set --etcd-endpoints';
 
@@ -171,8 +171,7 @@ async function makeCertificates(directory: string): Promise<{ tls: EtcdTls; serv
   const authority = join(directory, 'ca');
   const ca = await loadOrCreateCa(authority, 'weft etcd CA');
   const subject = { role: 'controller', name: 'etcd' } as const;
-  const sans = { dns: [SERVER_NAME], ip: ['127.0.0.1'] };
-  const server = await issue({ ca, subject, sans, usage: 'both', days: CERTIFICATE_DAYS });
+  const server = await issue({ ca, subject, sans: SANS, usage: 'both', days: CERTIFICATE_DAYS });
   const client = await issue({
     ca,
     subject: { role: 'controller', name: 'weft' },
@@ -184,7 +183,7 @@ async function makeCertificates(directory: string): Promise<{ tls: EtcdTls; serv
   const serverFile = join(directory, 'server.pem');
   await replaceFile(serverFile, server.key + server.cert, 0o600);
   return {
-    tls: { ca: ca.cert, ...client, serverName: SERVER_NAME },
+    tls: { ca: ca.cert, ...client },
     serverFile,
     caFile: join(authority, CERTIFICATE_FILE),
   };

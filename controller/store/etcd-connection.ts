@@ -1,9 +1,8 @@
 /** The way to an etcd cluster: one endpoint at a time, the next when it fails, and patience with what may be repeated. */
 import { backoffMs, pause } from '../../core/lifetime.js';
-import { EtcdEndpoint, type EtcdCall, type EtcdTls, type EtcdWatch } from './etcd-endpoint.js';
+import { EtcdEndpoint, type EtcdCall, type EtcdWatch } from './etcd-endpoint.js';
+import type { EtcdTls } from './etcd-tls.js';
 import { StoreUnavailable } from './store.js';
-
-export type { EtcdTls } from './etcd-endpoint.js';
 
 export interface EtcdOptions {
   /** `https://host:port` or `host:port`, at least one. */

@@ -8,22 +8,15 @@ import {
   InterceptingCall,
   status,
   type CallOptions,
+  type ChannelOptions,
   type ClientDuplexStream,
   type Interceptor,
   type StatusObject,
 } from '@grpc/grpc-js';
 import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
 import { Etcd3, type IWatchRequest, type IWatchResponse, type KVClient } from 'etcd3';
+import { openChannel, type EtcdTls } from './etcd-tls.js';
 import { StoreRefused, StoreUnavailable } from './store.js';
-
-/** PEM texts: whom to believe, and who we are. Weft never speaks to etcd in clear. */
-export interface EtcdTls {
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
-  /** The name that the servers' certificates must carry; default: the host in the endpoint. */
-  readonly serverName?: string;
-}
 
 /** One call: given the client, and the options to pass on to it. */
 export type EtcdCall<T> = (kv: KVClient, options: CallOptions) => Promise<T>;
@@ -219,13 +212,11 @@ function openClient({ address, tls, keepaliveMs }: EndpointOptions): Etcd3 {
     throw new RangeError(`${address} is no etcd endpoint: write https://host:port (etcd without TLS is not used)`);
   }
   return new Etcd3({
-    hosts: `https://${place}`,
-    credentials: {
-      rootCertificate: Buffer.from(tls.ca),
-      certChain: Buffer.from(tls.cert),
-      privateKey: Buffer.from(tls.key),
-    },
+    hosts: place,
     grpcOptions: {
+      // etcd3's own credentials cannot say how a server is checked; without any it has insecure ones, unused here.
+      channelFactoryOverride: (at: string, _insecure: unknown, options: ChannelOptions) =>
+        openChannel(at, tls, options),
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': keepaliveMs,
@@ -235,7 +226,6 @@ function openClient({ address, tls, keepaliveMs }: EndpointOptions): Etcd3 {
       'grpc.max_reconnect_backoff_ms': 500,
       // A new client is to have a new connection, not one of those that other clients have.
       'grpc.use_local_subchannel_pool': 1,
-      ...(tls.serverName === undefined ? {} : { 'grpc.ssl_target_name_override': tls.serverName }),
     },
     faultHandling: { global: noop, host: () => new OpaqueFailures() },
   });

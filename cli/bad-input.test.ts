@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { runCommand } from './run-command.js';
-import { testSurroundings } from './test-surroundings.js';
+import { testSurroundings } from './surroundings.testing.js';
 
 const USAGE = 2;
 const UNAVAILABLE = 5;

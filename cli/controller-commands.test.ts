@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommand } from './run-command.js';
-import { startTestController, type TestController } from './test-controller.js';
-import { testSurroundings } from './test-surroundings.js';
+import { startTestController, type TestController } from './controller.testing.js';
+import { testSurroundings } from './surroundings.testing.js';
 
 let controller: TestController;
 

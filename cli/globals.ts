@@ -1,7 +1,7 @@
-/** The options every command takes, wherever in the line they stand, and the environment behind them. */
+/** What holds for every command: its options, wherever in the line they stand, the environment behind them, exit statuses. */
 import path from 'node:path';
 import { Option, type Command } from 'commander';
-import { invalid, WeftError } from '../core/errors.js';
+import { EXIT, invalid, WeftError } from '../core/errors.js';
 
 /** As typed. */
 export interface GlobalOptions {
@@ -32,7 +32,7 @@ const DEFAULT_TIMEOUT_SECONDS = 30;
 const MAX_TIMEOUT_SECONDS = 86_400;
 
 /** The help group of the global options. */
-export const GLOBAL_GROUP = 'Options of every command:';
+const GLOBAL_GROUP = 'Options of every command:';
 
 /** The environment that is read, and what it stands in for: help and docs/cli.md print it. */
 export const ENVIRONMENT: readonly (readonly [variable: string, description: string])[] = [
@@ -42,6 +42,18 @@ export const ENVIRONMENT: readonly (readonly [variable: string, description: str
   ['WEFT_LAB_DIR', 'where labs are kept (default /var/lib/weft-lab)'],
   ['NO_COLOR', 'where set: no colours'],
 ];
+
+/** The exit statuses: help and docs/cli.md print them. */
+export const EXIT_MEANINGS: Readonly<Record<number, string>> = {
+  0: 'done',
+  [EXIT.INTERNAL]: 'failed',
+  [EXIT.INVALID_ARGUMENT]: 'bad usage or argument',
+  [EXIT.NOT_FOUND]: 'not found',
+  [EXIT.ALREADY_EXISTS]: 'exists already, in use, or a precondition is missing',
+  [EXIT.UNAVAILABLE]: 'unavailable, or out of time',
+  [EXIT.PERMISSION_DENIED]: 'not allowed',
+  [EXIT.RESOURCE_EXHAUSTED]: 'exhausted',
+};
 
 /** Adds the global options to a command, in a help group of their own. Each command has them: people put them last. */
 export function addGlobals(command: Command): void {

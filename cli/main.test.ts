@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Sandbox } from '../proto/gen/weft/v1/sandbox.js';
-import { startTestAgent } from './test-agent.js';
+import { startTestAgent } from './agent.testing.js';
 
 const WEFT = fileURLToPath(new URL('../bin/weft', import.meta.url));
 const LIMIT_MS = 15_000;

@@ -1,8 +1,7 @@
 /** The tree of commands. Each noun is a file in commands/, loaded when it is called: starting stays quick. */
 import { Command, type Argument } from 'commander';
-import { EXIT } from '../core/errors.js';
 import { VERSION } from '../core/version.js';
-import { addGlobals, ENVIRONMENT } from './globals.js';
+import { addGlobals, ENVIRONMENT, EXIT_MEANINGS } from './globals.js';
 import { makeAct, type ActWatcher, type Define } from './invocation.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -39,18 +38,6 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./commands/completion.js'),
   },
 ];
-
-/** The exit statuses, for help and docs/cli.md. */
-export const EXIT_MEANINGS: Readonly<Record<number, string>> = {
-  0: 'done',
-  [EXIT.INTERNAL]: 'failed',
-  [EXIT.INVALID_ARGUMENT]: 'bad usage or argument',
-  [EXIT.NOT_FOUND]: 'not found',
-  [EXIT.ALREADY_EXISTS]: 'exists already, in use, or a precondition is missing',
-  [EXIT.UNAVAILABLE]: 'unavailable, or out of time',
-  [EXIT.PERMISSION_DENIED]: 'not allowed',
-  [EXIT.RESOURCE_EXHAUSTED]: 'exhausted',
-};
 
 /** The tree with nouns that are not filled in yet. Commander's errors are thrown, its help goes to `surroundings`. */
 export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>): Command {

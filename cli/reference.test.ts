@@ -2,8 +2,8 @@ import { format, resolveConfig } from 'prettier';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Command } from 'commander';
 import { fillIn, makeProgram } from './program.js';
-import { leavesOf, pathOf, renderReference } from './reference.js';
-import { testSurroundings } from './test-surroundings.js';
+import { leavesOf, pathOf, renderReference } from './reference.testing.js';
+import { testSurroundings } from './surroundings.testing.js';
 
 const PAGE = '../docs/cli.md';
 

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WeftError } from '../core/errors.js';
 import { runCommand } from './run-command.js';
 import { Interruption, type Surroundings } from './surroundings.js';
-import { startTestAgent, type TestAgent } from './test-agent.js';
-import { testSurroundings } from './test-surroundings.js';
+import { startTestAgent, type TestAgent } from './agent.testing.js';
+import { testSurroundings } from './surroundings.testing.js';
 
 let agent: TestAgent;
 

@@ -15,7 +15,7 @@ import type { Ask } from './connect.js';
 import { resolveGlobals } from './globals.js';
 import { Invocation } from './invocation.js';
 import type { Surroundings } from './surroundings.js';
-import { testSurroundings } from './test-surroundings.js';
+import { testSurroundings } from './surroundings.testing.js';
 import { waitFor } from './wait.js';
 
 type WaitHandler = (request: WaitRequest, done: sendUnaryData<WaitResponse>) => void;

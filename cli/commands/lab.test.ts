@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '../run-command.js';
-import { testSurroundings } from '../test-surroundings.js';
+import { testSurroundings } from '../surroundings.testing.js';
 import { renderNext } from './lab.js';
 
 /** Labs themselves are tried by e2e/: here is what needs none. */

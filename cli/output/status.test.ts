@@ -3,7 +3,7 @@ import { GetStatusResponse } from '../../proto/gen/weft/v1/cluster.js';
 import { HostState } from '../../proto/gen/weft/v1/host.js';
 import { describeLaggards } from '../wait.js';
 import { makePaint } from './states.js';
-import { renderBytes, renderStatus } from './status.js';
+import { renderStatus } from './status.js';
 
 const status = GetStatusResponse.fromPartial({
   clusterId: '6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d',
@@ -80,7 +80,7 @@ describe('makePaint', () => {
   });
 });
 
-describe('renderBytes', () => {
+describe('the size of the database', () => {
   it.each([
     [0, '0 B'],
     [1023, '1023 B'],
@@ -88,6 +88,8 @@ describe('renderBytes', () => {
     [25_165_824, '24.0 MiB'],
     [3 * 1024 ** 4, '3072.0 GiB'],
   ])('%d is %s', (bytes, text) => {
-    expect(renderBytes(bytes)).toBe(text);
+    const etcd = { embedded: true, endpoints: [], version: '3.4.23', databaseSize: BigInt(bytes) };
+    const lines = renderStatus(GetStatusResponse.fromPartial({ etcd }), 'a:1', (word) => word);
+    expect(lines).toContain(`\netcd          3.4.23, ${text} on disk, the controller's own\n`);
   });
 });

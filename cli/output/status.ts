@@ -49,7 +49,7 @@ function renderHosts(hosts: readonly Host[], revision: bigint, paint: Paint): st
 }
 
 /** Bytes as people read them, in powers of 1024. */
-export function renderBytes(bytes: number): string {
+function renderBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
   let value = bytes;
   let unit = 0;

@@ -1,7 +1,6 @@
 /** The tree of commands as a page: docs/cli.md is held against it by a test, so that it cannot go stale. */
 import type { Argument, Command, Option } from 'commander';
-import { ENVIRONMENT, GLOBAL_GROUP } from './globals.js';
-import { EXIT_MEANINGS } from './program.js';
+import { ENVIRONMENT, EXIT_MEANINGS } from './globals.js';
 
 /** Markdown. `program` is filled in. */
 export function renderReference(program: Command): string {
@@ -58,8 +57,9 @@ function renderCommand(command: Command): string[] {
   ]);
 }
 
+/** Only the global options have a group. */
 function isGlobal(option: Option): boolean {
-  return option.helpGroupHeading === GLOBAL_GROUP;
+  return option.helpGroupHeading !== undefined;
 }
 
 function argumentRow(argument: Argument): string[] {

@@ -100,6 +100,25 @@ export function invalid(field: string, description: string): Rejection {
   return { reason: 'ARGUMENT_INVALID', message: `${field}: ${description}`, violations: [{ field, description }] };
 }
 
+/** Fields that an answer names, and characters of each: it travels in a call's trailers, which clients take 64 KiB of. */
+const VIOLATIONS_MAX = 10;
+const DESCRIPTION_MAX = 300;
+
+/** A refusal of several fields, at least one: the first ten are named, the rest counted. */
+export function invalidFields(violations: readonly Violation[], reason: Reason = 'ARGUMENT_INVALID'): Rejection {
+  const named = violations.slice(0, VIOLATIONS_MAX).map(({ field, description }) => ({
+    field: shorten(field),
+    description: shorten(description),
+  }));
+  const more = violations.length > named.length ? `; and ${String(violations.length - named.length)} more` : '';
+  const message = named.map(({ field, description }) => `${field}: ${description}`).join('; ');
+  return { reason, message: `${message}${more}`, violations: named };
+}
+
+function shorten(text: string): string {
+  return text.length > DESCRIPTION_MAX ? `${text.slice(0, DESCRIPTION_MAX)}...` : text;
+}
+
 /** Whether a value returned by a rule is a refusal. */
 export function isRejection(value: object): value is Rejection {
   return 'reason' in value && 'message' in value && typeof value.reason === 'string' && value.reason in REASONS;

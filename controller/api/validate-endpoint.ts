@@ -5,7 +5,7 @@ import { nameKey } from '../../core/name.js';
 import type { CreateEndpointRequest } from '../../proto/gen/weft/v1/endpoint.js';
 import type { CreateEndpoint } from '../domain/endpoint.js';
 import { PREDEFINED_NETWORKS } from './validate-network.js';
-import { Checker } from './validate.js';
+import { Checker, quote } from './validate.js';
 
 /** A request that is sound in itself; which network and host its names mean is still to be found out. */
 export interface EndpointWish extends Omit<CreateEndpoint, 'networkId' | 'hostId'> {
@@ -26,12 +26,11 @@ export function parseCreateEndpoint(request: CreateEndpointRequest): EndpointWis
   }
   const host = request.host === '' ? undefined : check.reference('host', request.host);
   check.name('sandbox', sandbox);
-  check.size('aliases', 'aliases', aliases.length);
   const seen = new Set<string>();
-  for (const [index, alias] of aliases.entries()) {
+  for (const [index, alias] of check.bounded('aliases', 'aliases', aliases).entries()) {
     const field = `aliases[${String(index)}]`;
     check.name(field, alias);
-    if (seen.has(nameKey(alias))) check.refuse(field, `${JSON.stringify(alias)} is given twice`);
+    if (seen.has(nameKey(alias))) check.refuse(field, `${quote(alias)} is given twice`);
     seen.add(nameKey(alias));
   }
   const addresses = readAddresses(check, request.addresses);

@@ -65,6 +65,12 @@ describe('a request for a network', () => {
     ['a label without a key', { labels: { '': 'x' } }, 'labels[""]', 'a key has'],
     ['a label with a bell', { labels: { x: '\u0007' } }, 'labels["x"]', 'control'],
     ['a label of great length', { labels: { x: 'y'.repeat(1025) } }, 'labels["x"]', '1024'],
+    [
+      'labels of great length together',
+      { labels: Object.fromEntries(many(20, (i) => [`k${String(i)}`, 'y'.repeat(1024)])) },
+      'labels',
+      'at most 16384',
+    ],
     ['too many labels', { labels: Object.fromEntries(many(65, (i) => [`k${String(i)}`, ''])) }, 'labels', 'at most 64'],
   ])('refuses %s', (_, fields: Partial<CreateNetworkRequest>, field, why) => {
     const error = refused(() => network(fields));
@@ -111,6 +117,8 @@ describe('a request for a network', () => {
       'ip_range',
       'did you mean 10.1.0.0/28?',
     ],
+    ['loopback addresses', { cidr: '127.0.0.0/24' }, 'cidr', 'loopback'],
+    ['link-local addresses', { cidr: 'fe80::/64' }, 'cidr', 'link-local'],
     [
       'an auxiliary address outside',
       { cidr: '10.1.0.0/24', auxAddresses: { r: '10.2.0.1' } },
@@ -139,6 +147,20 @@ describe('a request for a network', () => {
     expect(refused(() => subnet(fields)).violations).toEqual([
       { field: `subnets[0].${field}`, description: expect.stringContaining(why) as string },
     ]);
+  });
+
+  it('spends no more on what is too long than on what is just too long', () => {
+    const subnets = many(20_000, (index) =>
+      SubnetRequest.fromPartial({ cidr: `10.${String(index >> 8)}.${String(index & 255)}.0/24` }),
+    );
+    const startedAt = performance.now();
+    expect(refused(() => network({ subnets })).message).toBe('subnets: 20000 subnets, and at most 64 are taken');
+    const aliases = many(20_000, (index) => `${String(index)}${'-'.repeat(1_000)}`);
+    const error = refused(() => endpoint({ aliases }));
+    expect(error.violations).toHaveLength(10);
+    expect(error.message).toMatch(/; and 55 more$/);
+    expect(error.message.length).toBeLessThan(6_000);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
 
   it('refuses subnets that overlap, naming the later one', () => {

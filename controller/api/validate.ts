@@ -4,7 +4,7 @@
  * them reach neither a terminal nor a log.
  */
 import { networkOf, parseCidr, parseIp, type Cidr, type IpAddress } from '../../core/address.js';
-import { WeftError, type Reason, type Violation } from '../../core/errors.js';
+import { WeftError, invalidFields, type Violation } from '../../core/errors.js';
 import { isUuid } from '../../core/ids.js';
 import { isUnicast, parseMac, type Mac } from '../../core/mac.js';
 import { ROUTER_MAC_PREFIX, type Labels } from '../../core/model.js';
@@ -15,6 +15,9 @@ const ENTRIES_MAX = 64;
 
 const KEY_MAX = 128;
 const VALUE_MAX = 1_024;
+
+/** Most bytes of all labels of one thing: a network travels to its hosts in one message, with every endpoint's. */
+const LABELS_BYTES = 16_384;
 
 /** What is wrong with a request, gathered while it is read. */
 export class Checker {
@@ -34,11 +37,8 @@ export class Checker {
 
   /** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT with everything noted so far. */
   done(): void {
-    const [first] = this.#violations;
-    if (first === undefined) return;
-    const reason: Reason = this.#notBuilt ? 'OPTION_NOT_BUILT' : 'ARGUMENT_INVALID';
-    const message = this.#violations.map(({ field, description }) => `${field}: ${description}`).join('; ');
-    throw new WeftError({ reason, message, violations: this.#violations });
+    if (this.#violations.length === 0) return;
+    throw new WeftError(invalidFields(this.#violations, this.#notBuilt ? 'OPTION_NOT_BUILT' : 'ARGUMENT_INVALID'));
   }
 
   name(field: string, text: string): string {
@@ -86,23 +86,26 @@ export class Checker {
     return mac;
   }
 
-  /** A list or map of bounded size. */
-  size(field: string, what: string, count: number): void {
-    if (count > ENTRIES_MAX) {
-      this.refuse(field, `${String(count)} ${what}, and at most ${String(ENTRIES_MAX)} are taken`);
-    }
+  /** What is looked at of a list or map: a longer one is refused, and must not cost more than its length. */
+  bounded<T>(field: string, what: string, items: readonly T[]): readonly T[] {
+    if (items.length <= ENTRIES_MAX) return items;
+    this.refuse(field, `${String(items.length)} ${what}, and at most ${String(ENTRIES_MAX)} are taken`);
+    return items.slice(0, ENTRIES_MAX);
   }
 
   labels(field: string, labels: Record<string, string>): Labels {
-    const entries = Object.entries(labels);
-    this.size(field, 'entries', entries.length);
-    for (const [key, value] of entries.slice(0, ENTRIES_MAX)) {
+    let bytes = 0;
+    for (const [key, value] of this.bounded(field, 'entries', Object.entries(labels))) {
+      bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
       const at = `${field}[${quote(key.slice(0, KEY_MAX))}]`;
       if (key === '' || key.length > KEY_MAX || /[\p{Cc}\s=]/u.test(key)) {
         this.refuse(at, `a key has 1 to ${String(KEY_MAX)} characters, none of them a space or =`);
       }
       if (value.length > VALUE_MAX) this.refuse(at, `a value has at most ${String(VALUE_MAX)} characters`);
       if (/\p{Cc}/u.test(value)) this.refuse(at, 'a value has no control characters');
+    }
+    if (bytes > LABELS_BYTES) {
+      this.refuse(field, `${String(bytes)} bytes of keys and values, and at most ${String(LABELS_BYTES)} are taken`);
     }
     return labels;
   }

@@ -1,6 +1,6 @@
 /** Requests of the socket, checked field by field: what comes out is valid, or a refusal that names every bad field. */
 import { familyOf, parseIp, type Family, type IpAddress } from '../../../core/address.js';
-import { WeftError, type Violation } from '../../../core/errors.js';
+import { invalidFields, WeftError, type Violation } from '../../../core/errors.js';
 import { isUuid } from '../../../core/ids.js';
 import { isUnicast, parseMac, type Mac } from '../../../core/mac.js';
 import { ROUTER_MAC_PREFIX } from '../../../core/model.js';
@@ -18,13 +18,7 @@ export class Checks {
 
   /** Throws WeftError ARGUMENT_INVALID when anything was wrong. */
   done(): void {
-    const [first] = this.#violations;
-    if (first === undefined) return;
-    throw new WeftError({
-      reason: 'ARGUMENT_INVALID',
-      message: this.#violations.map(({ field, description }) => `${field}: ${description}`).join('; '),
-      violations: this.#violations,
-    });
+    if (this.#violations.length > 0) throw new WeftError(invalidFields(this.#violations));
   }
 
   /** A sandbox's name. */

@@ -4,6 +4,7 @@ import { WeftError, invalid } from '../../core/errors.js';
 import { parseHostId } from '../../core/ids.js';
 import { deferred, type Deferred } from '../../core/lifetime.js';
 import { isName } from '../../core/name.js';
+import { objectionToRange } from '../../core/special-range.js';
 import {
   AgentSyncServiceService,
   SyncResponse,
@@ -198,6 +199,8 @@ function readHello(hello: Hello, { name }: Principal): RegisterHost {
   const id = parseHostId(hello.hostId);
   if (id === undefined) check.refuse('hello.host_id', `${quote(hello.hostId)} is no UUID in lower case`);
   const vtep = check.ip('hello.vtep', hello.vtep);
+  const objection = vtep === undefined ? undefined : objectionToRange(vtep);
+  if (objection !== undefined) check.refuse('hello.vtep', `tunnel address ${hello.vtep} ${objection}`);
   if (!isName(name)) check.refuse('certificate', `${quote(name)} cannot be a host's name`);
   if (!/^[\x21-\x7e]{0,64}$/.test(hello.version))
     check.refuse('hello.version', `${quote(hello.version)} is no version`);

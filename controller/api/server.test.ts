@@ -273,6 +273,7 @@ describe('AgentSyncService', () => {
       { hello: { hostId: HOST_1, vtep: '2001:db8::2' }, code: 6, details: 'h2' },
       { hello: { hostId: HOST_2, vtep: '192.0.2.1' }, code: 6, details: HOST_1 },
       { hello: { hostId: 'h1', vtep: 'nowhere' }, code: 3, details: 'hello.host_id' },
+      { hello: { hostId: HOST_1, vtep: '224.0.0.1' }, code: 3, details: 'multicast' },
       { hello: { hostId: HOST_1, vtep: '192.0.2.1', version: 'a\nb' }, code: 3, details: 'hello.version' },
     ];
     for (const { hello, code, details } of cases) {

@@ -10,6 +10,7 @@ import {
   type IpAddress,
 } from '../../core/address.js';
 import { isUuid, newNetworkId } from '../../core/ids.js';
+import { objectionToRange } from '../../core/special-range.js';
 import type { CreateNetworkRequest, SubnetRequest } from '../../proto/gen/weft/v1/network.js';
 import { defaultGateway } from '../domain/address-pool.js';
 import type { CreateNetwork, SubnetWish } from '../domain/network.js';
@@ -39,8 +40,8 @@ export function parseCreateNetwork(request: CreateNetworkRequest): CreateNetwork
   }
   const id = check.id('id', request.id, newNetworkId);
   readDriver(check, request.driver);
-  check.size('subnets', 'subnets', request.subnets.length);
-  const subnets = request.subnets
+  const subnets = check
+    .bounded('subnets', 'subnets', request.subnets)
     .map((subnet, index) => readSubnet(check, `subnets[${String(index)}]`, subnet))
     .filter((subnet) => subnet !== undefined);
   refuseOverlaps(check, subnets);
@@ -59,9 +60,8 @@ function readDriver(check: Checker, driver: string): void {
 }
 
 function readOptions(check: Checker, options: Record<string, string>, hasIpv6: boolean): number | undefined {
-  check.size('options', 'entries', Object.keys(options).length);
   let mtu: number | undefined;
-  for (const [key, value] of Object.entries(options)) {
+  for (const [key, value] of check.bounded('options', 'entries', Object.entries(options))) {
     const field = `options[${quote(key)}]`;
     if (key === 'mtu') {
       const min = hasIpv6 ? MTU_MIN.ipv6 : MTU_MIN.ipv4;
@@ -95,6 +95,8 @@ function readSubnet(check: Checker, field: string, request: SubnetRequest): Subn
     );
     return undefined;
   }
+  const objection = objectionToRange(cidr);
+  if (objection !== undefined) check.refuse(`${field}.cidr`, `${cidr} ${objection}`);
   if (gateway !== undefined) refuseUnusable(check, `${field}.gateway`, { cidr, address: gateway, what: 'gateway' });
   if (ipRange !== undefined && !contains(cidr, ipRange)) {
     check.refuse(`${field}.ip_range`, `${ipRange} is not inside ${cidr}`);
@@ -111,9 +113,8 @@ function readSubnet(check: Checker, field: string, request: SubnetRequest): Subn
 }
 
 function readAuxAddresses(check: Checker, field: string, entries: Record<string, string>): Record<string, IpAddress> {
-  check.size(field, 'entries', Object.keys(entries).length);
   const addresses: [string, IpAddress][] = [];
-  for (const [name, text] of Object.entries(entries)) {
+  for (const [name, text] of check.bounded(field, 'entries', Object.entries(entries))) {
     const at = `${field}[${quote(name)}]`;
     check.name(at, name);
     const address = check.ip(at, text);
@@ -142,9 +143,12 @@ function refuseUnusable(
   }
 }
 
-function refuseOverlaps(check: Checker, subnets: readonly SubnetWish[]): void {
-  for (const [index, { cidr }] of subnets.entries()) {
-    const other = subnets.slice(0, index).find((each) => overlaps(each.cidr, cidr));
+/** Those that could not be read are undefined: the others keep their places in the request. */
+function refuseOverlaps(check: Checker, subnets: readonly (SubnetWish | undefined)[]): void {
+  for (const [index, subnet] of subnets.entries()) {
+    if (subnet === undefined) continue;
+    const { cidr } = subnet;
+    const other = subnets.slice(0, index).find((each) => each !== undefined && overlaps(each.cidr, cidr));
     if (other !== undefined) check.refuse(`subnets[${String(index)}].cidr`, `${cidr} overlaps ${other.cidr}`);
   }
 }

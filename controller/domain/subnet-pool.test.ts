@@ -27,6 +27,7 @@ describe('pools', () => {
     ['10.0.0.0/8/31', 'from 8 to 30'],
     ['10.0.0.0/8/x', 'from 8 to 30'],
     ['fd00::/48/127', 'from 48 to 126'],
+    ['127.0.0.0/8/24', 'loopback'],
   ])('refuse %j', (text, why) => {
     expect(parsePool(text)).toContain(why);
   });

@@ -13,6 +13,7 @@ import {
   type Family,
   type IpAddress,
 } from '../../core/address.js';
+import { objectionToRange } from '../../core/special-range.js';
 
 /** Subnets of one size out of one range: `10.128.0.0/9` cut into /24s. */
 export interface SubnetPool {
@@ -51,6 +52,8 @@ export function parsePool(text: string): SubnetPool | string {
       ? `${JSON.stringify(text)}: expected CIDR/SIZE, as in 10.128.0.0/9/24`
       : `${JSON.stringify(text)}: host bits are set; did you mean ${meant}/${text.slice(slash + 1)}?`;
   }
+  const objection = objectionToRange(range);
+  if (objection !== undefined) return `${JSON.stringify(text)}: ${range} ${objection}`;
   const sizeText = text.slice(slash + 1);
   const size = Number(sizeText);
   const { shortest, longest } = SUBNET_PREFIXES[familyOf(range)];

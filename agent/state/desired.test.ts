@@ -31,6 +31,13 @@ describe('what a host should run', () => {
     expect(desire([A1, stranger]).networks.get(A1.networkId)?.remotes).toEqual([]);
   });
 
+  it('says which hosts no tunnel leads to, because their tunnel address is of the other family', () => {
+    const facts = { ...FACTS, vtep: '2001:db8::1' as never };
+    const state = desire([A1, B1, testEndpoint({ network: 1, endpoint: 3, host: 2, sandbox: 'c' })], facts);
+    expect(state.networks.get(A1.networkId)?.remotes).toEqual([]);
+    expect(state.notices.map(({ object }) => object)).toEqual(['h1 network net1, tunnel to 192.0.2.2']);
+  });
+
   it('leaves out an endpoint of another host that has the same sandbox name', () => {
     const other = testEndpoint({ network: 1, endpoint: 4, host: 2, sandbox: 'a' });
     expect(

@@ -71,7 +71,6 @@ export interface DesiredSandbox {
 export interface DesiredState {
   readonly networks: ReadonlyMap<NetworkId, DesiredNetwork>;
   readonly sandboxes: ReadonlyMap<string, DesiredSandbox>;
-  /** What was asked for and cannot be. */
   /** What is done otherwise than asked. Trying again would not help. */
   readonly notices: readonly Problem[];
 }
@@ -109,7 +108,7 @@ export function desiredState(view: HostView, local: readonly LocalSandbox[], fac
       source: known,
       mtu: mtuOf(known.network, facts, notices),
       locals: ends,
-      remotes: remotesOf(known, facts.hostId),
+      remotes: remotesOf(known, facts, notices),
     });
   }
   const sandboxes = new Map(joins.map(({ sandbox, joined }) => [sandbox.name, filesOf(sandbox.name, joined)]));
@@ -149,11 +148,21 @@ function prefixLengthIn(network: Network, ip: IpAddress): number {
   return subnet === undefined ? (familyOf(ip) === 4 ? 32 : 128) : prefixLengthOf(subnet.cidr);
 }
 
-function remotesOf({ endpoints, peers }: NetworkView, hostId: HostId): RemoteEndpoint[] {
+/** Endpoints of hosts that a tunnel leads to: from one address only to another of its family. */
+function remotesOf({ network, endpoints, peers }: NetworkView, facts: HostFacts, notices: Problem[]): RemoteEndpoint[] {
   const remotes: RemoteEndpoint[] = [];
+  const unreachable = new Set<IpAddress>();
   for (const { id, hostId: at, state, addresses, mac } of endpoints.values()) {
-    const peer = at === hostId || state === 'removing' ? undefined : peers.get(at);
-    if (peer !== undefined) remotes.push({ endpointId: id, addresses, mac, vtep: peer.vtep });
+    const peer = at === facts.hostId || state === 'removing' ? undefined : peers.get(at);
+    if (peer === undefined) continue;
+    if (familyOf(peer.vtep) === familyOf(facts.vtep)) remotes.push({ endpointId: id, addresses, mac, vtep: peer.vtep });
+    else unreachable.add(peer.vtep);
+  }
+  for (const vtep of unreachable) {
+    notices.push({
+      object: `${facts.name} network ${network.name}, tunnel to ${vtep}`,
+      message: `no tunnel leads there from ${facts.vtep}; give both hosts tunnel addresses of one family, by --vtep`,
+    });
   }
   return remotes;
 }

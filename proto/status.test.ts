@@ -45,6 +45,15 @@ describe('errors on the wire', () => {
     expect(EXIT[error.status]).toBe(exit);
   });
 
+  it.each([
+    'self-signed certificate in certificate chain',
+    'Error: unable to verify the first certificate',
+    'tlsv1 alert unknown ca',
+    'certificate has expired',
+  ])('are about credentials when TLS says %s', (details) => {
+    expect(decodeStatus(received(status.UNAVAILABLE, details), peer).reason).toBe('NOT_IDENTIFIED');
+  });
+
   it('are told from results by their shape', () => {
     expect(isRejection(invalid('name', 'is empty'))).toBe(true);
     expect(isRejection({ reason: 'because', message: 'x' })).toBe(false);

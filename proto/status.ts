@@ -10,6 +10,12 @@ const DOMAIN = 'weft';
 const DETAILS_KEY = 'grpc-status-details-bin';
 const TYPE_PREFIX = 'type.googleapis.com/';
 
+/**
+ * What TLS says when one side does not accept the other's certificate. gRPC passes it on as a mere text, under the code
+ * of a server that is not there; without looking into it, somebody with the wrong credentials would look for an outage.
+ */
+const STRANGERS = /\bcertificate\b|\bunknown ca\b/i;
+
 /** The status a handler ends its call with. */
 export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
   const code = codes[error.status];
@@ -38,6 +44,10 @@ export function decodeStatus(error: ServiceError, peer: { name: string; unavaila
   if (carried !== undefined) return new WeftError(carried, { cause: error });
   switch (error.code) {
     case codes.UNAVAILABLE:
+      if (STRANGERS.test(error.details)) {
+        const message = `${peer.name} and these credentials are not of one cluster (${error.details}); name others with --tls-dir`;
+        return new WeftError({ reason: 'NOT_IDENTIFIED', message }, { cause: error });
+      }
       return new WeftError(
         { reason: peer.unavailable, message: `${peer.name} cannot be reached: ${error.details}` },
         { cause: error },

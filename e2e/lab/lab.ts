@@ -171,7 +171,11 @@ export class Lab implements AsyncDisposable {
 
   /** A host, or the controller's machine, by its name. Throws LabError `not-found`. */
   machine(name: string): NamespaceHost {
-    return name === this.c1.name ? this.c1 : this.host(name);
+    const all = [...this.hosts, this.c1];
+    const machine = all.find((candidate) => candidate.name === name);
+    if (machine !== undefined) return machine;
+    const names = all.map((candidate) => candidate.name).join(', ');
+    throw new LabError('not-found', `lab ${this.name} has no machine ${name}; it has ${names}`);
   }
 
   /** Runs `weft --json ARGS` on a machine; what it printed, parsed; undefined when that was nothing. Rejects with LabError. */

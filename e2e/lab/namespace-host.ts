@@ -1,11 +1,11 @@
 /** A machine of a lab made of namespaces: running programs there, and looking at it from outside. */
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { once } from 'node:events';
+import { attach } from './attach.js';
 import { startHolder } from './holder.js';
 import { LabError } from './lab-error.js';
 import type { Place } from './layout.js';
-import { keep, run, start, type Environment, type LabProcess, type Outcome, type RunOptions } from './process.js';
+import { keep, run, type Environment, type LabProcess, type Outcome, type RunOptions } from './process.js';
 import { argvOf, commandOf, identify, listPids, namespaceOf, type ProcessIdentity } from './procfs.js';
 
 /** A program on a host, by its number on the machine. */
@@ -66,14 +66,9 @@ export class NamespaceHost {
     throw new LabError('failed', `${this.name}: ${argv.join(' ')}: exit status ${String(code)}: ${stderr.trim()}`);
   }
 
-  /** Runs a program with this process's own terminal, from the directory of the same path; its exit status. */
+  /** Runs a program with this process's own terminal and signals, from the directory of the same path; its exit status. */
   async attach(argv: readonly string[], { env, cwd }: { env?: Environment; cwd?: string } = {}): Promise<number> {
-    const child = start(this.#enter(argv, cwd), {
-      env: { ...terminal(), ...this.#environment, ...env },
-      stdio: 'inherit',
-    });
-    const [code] = (await once(child, 'exit')) as [number | null];
-    return code ?? 1;
+    return attach(this.#enter([], cwd), argv, { ...terminal(), ...this.#environment, ...env });
   }
 
   /** Starts a program that keeps running, also when this process ends; its output goes to `log/<log>.log`. */

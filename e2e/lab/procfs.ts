@@ -69,6 +69,13 @@ export function variableOf(pid: number, name: string): string | undefined {
   return line?.slice(name.length + 1);
 }
 
+/** Whether this process group has the terminal: field 5 (process group) is field 8 (the terminal's foreground group). */
+export function isInForeground(): boolean {
+  const text = readFileSync('/proc/self/stat', 'utf8');
+  const [, , group, , , foreground] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return group === foreground;
+}
+
 /** One of its namespaces, as a text to compare: `pid:[4026532177]`. */
 export function namespaceOf(pid: number, kind: 'net' | 'mnt' | 'pid'): string | undefined {
   return attempt(() => readlinkSync(`/proc/${String(pid)}/ns/${kind}`));

@@ -40,11 +40,11 @@ export function parseCreateNetwork(request: CreateNetworkRequest): CreateNetwork
   }
   const id = check.id('id', request.id, newNetworkId);
   readDriver(check, request.driver);
-  const subnets = check
+  const read = check
     .bounded('subnets', 'subnets', request.subnets)
-    .map((subnet, index) => readSubnet(check, `subnets[${String(index)}]`, subnet))
-    .filter((subnet) => subnet !== undefined);
-  refuseOverlaps(check, subnets);
+    .map((subnet, index) => readSubnet(check, `subnets[${String(index)}]`, subnet));
+  refuseOverlaps(check, read);
+  const subnets = read.filter((subnet) => subnet !== undefined);
   const labels = check.labels('labels', request.labels);
   const hasIpv6 = ipv6 || subnets.some(({ cidr }) => familyOf(cidr) === 6);
   const mtu = readOptions(check, request.options, hasIpv6);

@@ -168,6 +168,9 @@ describe('a request for a network', () => {
     expect(refused(() => network({ subnets })).violations).toEqual([
       { field: 'subnets[2].cidr', description: '10.1.9.0/24 overlaps 10.1.0.0/16' },
     ]);
+    const unread = ['10.1.0.0', '10.2.0.0/16', '10.2.9.0/24'].map((cidr) => SubnetRequest.fromPartial({ cidr }));
+    const { violations } = refused(() => network({ subnets: unread }));
+    expect(violations.map(({ field }) => field)).toEqual(['subnets[0].cidr', 'subnets[2].cidr']);
   });
 });
 

@@ -138,6 +138,9 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
     stack.use(await serveMetrics({ registry: metrics.registry, ...flags.metrics }));
   }
 
+  // First of all that acts: it refuses to start beside another agent of this host.
+  await api.start();
+  await registry.sweep();
   keeper.start();
   sync.state.subscribe((state) => {
     metrics.synced(state);
@@ -152,7 +155,6 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   stack.defer(() => {
     clearInterval(underlay);
   });
-  await api.start();
   reconciler.start();
   log.info({ hostId, vtep, underlayMtu: facts.underlayMtu, socket: api.socket }, 'started');
   try {

@@ -34,6 +34,18 @@ const record = (name: string, ...ifnames: string[]): SandboxRecord => ({
 });
 
 describe('the records of sandboxes', () => {
+  it('sweeps what a killed agent left half written, and nothing that was begun since', async () => {
+    const folder = path.join(directory, 'sandboxes');
+    await SandboxRegistry.open(directory).put(record('a', 'eth0'));
+    writeFileSync(path.join(folder, '.b.json.1.tmp'), '{"na');
+    const registry = SandboxRegistry.open(directory);
+    expect(registry.problems).toEqual([]);
+    expect(readdirSync(folder)).toContain('.b.json.1.tmp');
+    writeFileSync(path.join(folder, '.c.json.2.tmp'), '{"na');
+    await registry.sweep();
+    expect(readdirSync(folder).sort()).toEqual(['.c.json.2.tmp', 'a.json']);
+  });
+
   it('are there again after a restart', async () => {
     const registry = SandboxRegistry.open(directory);
     const [a, b] = [record('a', 'eth0', 'eth1'), record('b')];

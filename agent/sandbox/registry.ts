@@ -1,7 +1,7 @@
 /** The sandboxes of this host: in memory to read, one file each on disk to survive. */
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { removeFile, replaceFile } from '../../core/daemon/durable-file.js';
+import { isDraft, removeFile, replaceFile } from '../../core/daemon/durable-file.js';
 import type { Problem } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import type { LocalSandbox } from '../state/desired.js';
@@ -16,6 +16,8 @@ export class SandboxRegistry {
   /** The last write of each file: writes to one file must not overtake each other. */
   readonly #writes = new Map<string, Promise<void>>();
   #problems: readonly Problem[] = [];
+  /** Drafts that were there at the start: of an agent that was killed, or of one that lives. */
+  #drafts: readonly string[] = [];
   #list: readonly LocalSandbox[] | undefined;
 
   private constructor(directory: string) {
@@ -28,8 +30,10 @@ export class SandboxRegistry {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const registry = new SandboxRegistry(directory);
     const problems: Problem[] = [];
-    for (const file of readdirSync(directory).sort()) {
-      if (!file.endsWith(SUFFIX)) continue; // a draft that a crash left
+    const names = readdirSync(directory).sort();
+    registry.#drafts = names.filter(isDraft);
+    for (const file of names) {
+      if (!file.endsWith(SUFFIX)) continue;
       try {
         const record = decodeRecord(readFileSync(path.join(directory, file), 'utf8'));
         if (file !== `${record.name}${SUFFIX}`) throw new Error(`it is of sandbox ${record.name}`);
@@ -42,6 +46,13 @@ export class SandboxRegistry {
     }
     registry.#problems = problems;
     return registry;
+  }
+
+  /** Removes what a killed agent left half written. Only once it is sure that no other agent uses the directory. */
+  async sweep(): Promise<void> {
+    const drafts = this.#drafts;
+    this.#drafts = [];
+    await Promise.all(drafts.map((draft) => removeFile(path.join(this.#directory, draft))));
   }
 
   /** Files that could not be read. */

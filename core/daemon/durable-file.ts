@@ -1,10 +1,12 @@
 /**
  * Small files that are whole or not there, whatever dies when: written aside, forced to disk, then put in place. A
- * process that is killed meanwhile may leave what it wrote aside, a hidden file that ends in `.tmp`.
+ * process that is killed meanwhile may leave what it wrote aside, a draft: whoever owns the directory sweeps those.
  */
 import { randomUUID } from 'node:crypto';
 import { link, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+
+const DRAFT_SUFFIX = '.tmp';
 
 /** Puts the file there, in the place of what was there. `mode` is cut by the umask. */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
@@ -32,6 +34,11 @@ export async function removeFile(path: string): Promise<void> {
   await syncDirectory(dirname(path));
 }
 
+/** Whether a name in a directory is that of a draft. One may belong to a write that is under way. */
+export function isDraft(name: string): boolean {
+  return name.startsWith('.') && name.endsWith(DRAFT_SUFFIX);
+}
+
 /** What is in the file; undefined when there is none. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
@@ -49,7 +56,7 @@ async function writeAside(
   place: (aside: string) => Promise<void>,
 ): Promise<void> {
   const directory = dirname(path);
-  const aside = join(directory, `.${basename(path)}.${randomUUID()}.tmp`);
+  const aside = join(directory, `.${basename(path)}.${randomUUID()}${DRAFT_SUFFIX}`);
   try {
     await using file = await open(aside, 'wx', mode);
     await file.writeFile(text);

@@ -45,7 +45,7 @@ export function decodeStatus(error: ServiceError, peer: { name: string; unavaila
   switch (error.code) {
     case codes.UNAVAILABLE:
       if (STRANGERS.test(error.details)) {
-        const message = `${peer.name} and these credentials are not of one cluster (${error.details}); name others with --tls-dir`;
+        const message = `${peer.name} and these credentials are not of one cluster; name others with --tls-dir: ${error.details}`;
         return new WeftError({ reason: 'NOT_IDENTIFIED', message }, { cause: error });
       }
       return new WeftError(

@@ -23,6 +23,7 @@ import { LocalApi } from './runtimes/local-api/local-api.js';
 import { SandboxFiles } from './sandbox/files.js';
 import { loadHostId } from './sandbox/host-id.js';
 import { SandboxRegistry } from './sandbox/registry.js';
+import { salvage } from './sandbox/salvage.js';
 import type { HostFacts } from './state/desired.js';
 import { SyncClient, type Identity } from './sync/client.js';
 import { remoteController } from './sync/controller.js';
@@ -106,7 +107,13 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
       companions: [(state) => files.update(state.sandboxes), answerDns],
       input: () => {
         const { known, identity } = sync.state.value;
-        return { known, facts: facts.with(identity), sandboxes: registry.sandboxes };
+        const salvaged = salvage(registry.unreadable, known?.view ?? new Map(), hostId);
+        return {
+          known,
+          facts: facts.with(identity),
+          sandboxes: [...registry.sandboxes, ...salvaged],
+          notices: registry.problems,
+        };
       },
       log,
       onPass: (figures) => {

@@ -27,6 +27,8 @@ export interface Input {
   /** Undefined before the controller told this host's number. The same object as long as nothing in it changed. */
   readonly facts: HostFacts | undefined;
   readonly sandboxes: readonly LocalSandbox[];
+  /** What else is not as asked, and no pass can change. */
+  readonly notices?: readonly Problem[];
 }
 
 /**
@@ -115,7 +117,7 @@ export class Reconciler implements Disposable {
       removed: removedOf(input, failedNamespaces),
       sandboxes: new Set([...state.sandboxes.keys()].filter((name) => this.#mirror.has(sandboxNamespace(name)))),
       problems,
-      notices: state.notices,
+      notices: [...state.notices, ...(input.notices ?? [])],
     };
     this.#logChanges(settled);
     this.#retryAfter(failures.length + followUps.length);

@@ -83,6 +83,7 @@ describe('the records of sandboxes', () => {
       writeFileSync(file, text);
       const registry = SandboxRegistry.open(directory);
       expect(registry.list()).toEqual([]);
+      expect(registry.unreadable).toEqual(['a']);
       expect(registry.problems.map(({ object }) => object)).toEqual([file]);
       expect(registry.isUnreadable('a')).toBe(true);
       expect(readFileSync(file, 'utf8')).toBe(text);

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDraft, removeFile, replaceFile } from '../../core/daemon/durable-file.js';
 import type { Problem } from '../../core/model.js';
+import { isName } from '../../core/name.js';
 import { nameKey } from '../../core/name.js';
 import type { LocalSandbox } from '../state/desired.js';
 import { decodeRecord, encodeRecord, type SandboxRecord } from './record.js';
@@ -79,6 +80,11 @@ export class SandboxRegistry {
   namesake(name: string): SandboxRecord | undefined {
     const key = nameKey(name);
     return this.list().find((record) => nameKey(record.name) === key);
+  }
+
+  /** Names of the sandboxes whose files could not be read. */
+  get unreadable(): readonly string[] {
+    return this.#problems.map(({ object }) => path.basename(object, SUFFIX)).filter(isName);
   }
 
   /** Whether a file of that name is there which could not be read: its sandbox may exist, so none may take its name. */

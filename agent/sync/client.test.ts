@@ -184,6 +184,20 @@ describe('following the cluster', () => {
       ]);
   });
 
+  it('does not race with another agent that has this host’s id', async () => {
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`);
+      on.inSync(5n);
+      const status = encodeStatus(new WeftError({ reason: 'SESSION_STALE', message: 'there is a newer stream' }));
+      on.stream.emit('error', Object.assign(new Error('refused'), status));
+    };
+    running = sync.run(stop.signal);
+    await side(3);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // Pauses of 100 ms and doubling: some six streams in this time, where hundreds were.
+    expect(sides.length).toBeLessThan(9);
+  });
+
   it('gives up at once when it is refused for good', async () => {
     onStream = (on) => {
       const status = encodeStatus(new WeftError({ reason: 'VTEP_TAKEN', message: '192.0.2.1 is the VTEP of h9' }));

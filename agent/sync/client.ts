@@ -85,8 +85,9 @@ export class SyncClient {
       this.state.set({ ...this.state.value, session: undefined });
       if (PERMANENT.has(end.error.reason) && this.state.value.identity === undefined) throw end.error;
       log.warn({ reason: end.error.reason, attempt }, `sync ended: ${end.error.message}`);
-      // A stream that worked is opened again at once: its controller has stopped, and another may be there.
-      if (end.worked) attempt = -1;
+      // A stream that worked is opened again at once: its controller has stopped, and another may be there. Not so where
+      // a newer stream has ended it: it is another agent's with this host's id, and the two would take turns for ever.
+      if (end.worked && end.error.reason !== 'SESSION_STALE') attempt = -1;
       else if (!(await pause(backoffMs(attempt, RETRY_FIRST_MS, RETRY_CAP_MS), signal))) return;
     }
   }

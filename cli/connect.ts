@@ -74,21 +74,6 @@ function askAs(invocation: Invocation, peer: Parameters<typeof call>[2]['peer'])
     call(method, request, { signal, timeoutMs, requestId: invocation.requestId, peer });
 }
 
-/** Reads a list to its end. */
-export async function allPages<Page extends { readonly nextPageToken: string }, Item>(
-  read: (pageToken: string) => Promise<Page>,
-  items: (page: Page) => readonly Item[],
-): Promise<Item[]> {
-  const all: Item[] = [];
-  let pageToken = '';
-  do {
-    const page = await read(pageToken);
-    all.push(...items(page));
-    pageToken = page.nextPageToken;
-  } while (pageToken !== '');
-  return all;
-}
-
 /** A message inside a response, which every correct peer sends. */
 export function present<T>(message: T | undefined, what: string): T {
   if (message === undefined) throw new Error(`the answer holds no ${what}`);

@@ -97,6 +97,28 @@ describe('against a controller', () => {
     expect(await json('network ls')).toEqual({ networks: [] });
   });
 
+  it('an id is taken as the table shows it', async () => {
+    await weft('network create shown');
+    const [, row = ''] = (await weft('network ls')).stdout.split('\n');
+    const [id = ''] = row.split(' ');
+    expect(id).toMatch(/^[0-9a-f]{12}$/);
+    expect(await json(`network inspect ${id}`)).toMatchObject({ name: 'shown' });
+    expect(await json(`endpoint ls --network ${id}`)).toEqual({ endpoints: [] });
+    // Fewer digits could begin any id, and rm is not undone.
+    expect(await weft(`network rm ${id.slice(0, 11)}`)).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(await weft('network inspect 000000000000')).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(await weft('endpoint inspect 000000000000')).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(await weft(`network rm ${id}`)).toEqual({ exitCode: 0, stdout: `${id}\n`, stderr: '' });
+    expect(await json('network ls')).toEqual({ networks: [] });
+  });
+
+  it('refusals name the option as it was typed, and not-founds the list', async () => {
+    expect((await weft('network create -o mtu=12 web')).stderr).toMatch(/^weft: -o mtu: "12" is no MTU/);
+    expect((await weft('network inspect nothing')).stderr).toBe(
+      'weft: there is no network "nothing"; weft network ls has those there are\n',
+    );
+  });
+
   it('a name is taken once', async () => {
     await weft('network create twice');
     expect(await weft('network create twice')).toMatchObject({ exitCode: 4, stdout: '' });

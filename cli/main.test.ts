@@ -1,6 +1,7 @@
 /** The compiled program as users start it: what only a real process can show. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Sandbox } from '../proto/gen/weft/v1/sandbox.js';
@@ -60,6 +61,13 @@ describe('bin/weft', () => {
       status: 0,
       stderr: '',
     });
+    // Also where the package bash-completion is not there: what TAB does, said to a bash that reads nothing else.
+    const tab = `${script.stdout}
+      PATH=${path.dirname(WEFT)}:$PATH COMP_WORDS=(weft network cr) COMP_CWORD=2
+      __weft_complete; echo "offered: \${COMPREPLY[*]}"`;
+    const pressed = spawnSync('bash', ['--norc', '-c', tab], { encoding: 'utf8', timeout: LIMIT_MS });
+    expect(pressed.stdout).toBe('offered: create\n');
+    expect(pressed.stderr).not.toContain('_get_comp_words_by_ref');
     for (const shell of ['zsh', 'fish', 'powershell']) expect(weft(['completion', shell]).stdout).toContain('weft');
   });
 

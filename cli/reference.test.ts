@@ -39,7 +39,8 @@ describe('the tree of commands', () => {
     for (const command of leavesOf(program)) {
       const path = pathOf(command);
       expect(command.description(), path).toMatch(/^[^\n]{10,80}[^.\n]$/);
-      for (const { flags, description } of command.options) expect(description, `${path} ${flags}`).not.toBe('');
+      const shown = command.options.filter(({ hidden }) => !hidden);
+      for (const { flags, description } of shown) expect(description, `${path} ${flags}`).not.toBe('');
       for (const argument of command.registeredArguments) {
         expect(argument.description, `${path} ${argument.name()}`).not.toBe('');
       }

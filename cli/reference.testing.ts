@@ -45,7 +45,7 @@ export function pathOf(command: Command): string {
 }
 
 function renderCommand(command: Command): string[] {
-  const own = command.options.filter((option) => !isGlobal(option));
+  const own = command.options.filter((option) => !option.hidden && !isGlobal(option));
   const rows = [...command.registeredArguments.map(argumentRow), ...own.map(optionRow)];
   return section(pathOf(command), [
     sentence(command.description()),

@@ -64,7 +64,9 @@ describe('weft sandbox', () => {
     expect(await weft('sandbox rm a shop b')).toMatchObject({
       exitCode: 3,
       stdout: 'shop\n',
-      stderr: 'weft: there is no sandbox a on this host\nweft: there is no sandbox b on this host\n',
+      stderr: ['a', 'b']
+        .map((name) => `weft: there is no sandbox ${name} on this host; weft sandbox ls has those there are\n`)
+        .join(''),
     });
     expect(await weft('sandbox rm -f a')).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
     expect((await weft('sandbox inspect a')).exitCode).toBe(3);

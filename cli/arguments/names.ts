@@ -21,6 +21,19 @@ export function parseNetworkName(text: string): string {
   return parseName('NAME', text);
 }
 
+/** The drivers of networks that are built. */
+export const DRIVERS: readonly string[] = ['overlay'];
+const DRIVERS_NOT_BUILT: readonly string[] = ['bridge', 'macvlan'];
+
+/** Throws WeftError ARGUMENT_INVALID, OPTION_NOT_BUILT. */
+export function parseDriver(text: string): string {
+  if (DRIVERS.includes(text)) return text;
+  const there = `there is ${DRIVERS.join(', ')}`;
+  if (!DRIVERS_NOT_BUILT.includes(text))
+    throw new WeftError(invalid('-d', `no driver is called ${JSON.stringify(text)}; ${there}`));
+  throw new WeftError({ reason: 'OPTION_NOT_BUILT', message: `-d ${text} is not built yet; ${there}` });
+}
+
 /** Throws WeftError. */
 export function parseAddress(field: string, text: string, family?: Family): IpAddress {
   const ip = parseIp(text);

@@ -3,7 +3,9 @@ import type { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoi
 import { parseAddress } from '../arguments/names.js';
 import type { Controllers } from '../connect.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { allEndpoints, allHosts, allNetworks } from '../lists.js';
 import { inspectEach } from '../several.js';
+import { withShownId } from '../shown-id.js';
 
 interface ListOptions {
   readonly network?: string;
@@ -34,20 +36,20 @@ export const define: Define = (endpoint, act) => {
 };
 
 async function list(invocation: Invocation, options: ListOptions): Promise<undefined> {
-  const request = {
-    network: options.network ?? '',
-    host: options.host ?? '',
-    address: options.address === undefined ? '' : parseAddress('--address', options.address),
-    pageSize: 0,
-    minRevision: 0n,
-  };
-  const { connectControllers, allPages } = await import('../connect.js');
+  const { network = '', host = '' } = options;
+  const address = options.address === undefined ? '' : parseAddress('--address', options.address);
+  const { connectControllers } = await import('../connect.js');
   const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
   using controllers = await connectControllers(invocation);
-  const { endpoints, ask } = controllers;
-  const found = await allPages(
-    (pageToken) => ask(endpoints.list.bind(endpoints), { ...request, pageToken }),
-    (page) => page.endpoints,
+  const found = await withShownId(
+    network,
+    () => allNetworks(controllers),
+    (ofNetwork) =>
+      withShownId(
+        host,
+        () => allHosts(controllers),
+        (ofHost) => allEndpoints(controllers, { network: ofNetwork, host: ofHost, address }),
+      ),
   );
   if (invocation.globals.json) invocation.printJson({ endpoints: found.map((item) => Endpoint.toJSON(item)) });
   else invocation.print(await renderEndpoints(invocation, controllers, found));
@@ -57,26 +59,15 @@ async function list(invocation: Invocation, options: ListOptions): Promise<undef
 /** The wire has ids; people read names. */
 async function renderEndpoints(
   invocation: Invocation,
-  { networks, hosts, ask }: Controllers,
+  controllers: Controllers,
   endpoints: readonly EndpointMessage[],
 ): Promise<string> {
-  const { allPages } = await import('../connect.js');
-  const { listCell, renderTable, shortId } = await import('../output/table.js');
+  const { listCell, renderTable } = await import('../output/table.js');
+  const { shortId } = await import('../output/short-id.js');
   const { endpointWord, makePaint } = await import('../output/states.js');
-  const [allNetworks, allHosts] =
-    endpoints.length === 0
-      ? [[], []]
-      : await Promise.all([
-          allPages(
-            (pageToken) => ask(networks.list.bind(networks), { pageSize: 0, pageToken, minRevision: 0n }),
-            (page) => page.networks,
-          ),
-          allPages(
-            (pageToken) => ask(hosts.list.bind(hosts), { pageSize: 0, pageToken, minRevision: 0n }),
-            (page) => page.hosts,
-          ),
-        ]);
-  const names = new Map([...allNetworks, ...allHosts].map(({ id, name }) => [id, name]));
+  const [networks, hosts] =
+    endpoints.length === 0 ? [[], []] : await Promise.all([allNetworks(controllers), allHosts(controllers)]);
+  const names = new Map([...networks, ...hosts].map(({ id, name }) => [id, name]));
   const paint = makePaint(invocation.surroundings);
   const rows = endpoints.map(({ id, networkId, hostId, sandbox, addresses, mac, state }) => [
     shortId(id),
@@ -101,7 +92,11 @@ async function inspect(invocation: Invocation, ids: readonly string[]): Promise<
   using controllers = await connectControllers(invocation);
   const { endpoints, ask } = controllers;
   return await inspectEach(invocation, 'endpoints', ids, async (id) => {
-    const { endpoint } = await ask(endpoints.get.bind(endpoints), { id, minRevision: 0n });
+    const { endpoint } = await withShownId(
+      id,
+      () => allEndpoints(controllers),
+      (wholeId) => ask(endpoints.get.bind(endpoints), { id: wholeId, minRevision: 0n }),
+    );
     return Endpoint.toJSON(present(endpoint, 'endpoint'));
   });
 }

@@ -1,6 +1,8 @@
 /** `weft host ...` */
 import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { allHosts } from '../lists.js';
 import { inspectEach } from '../several.js';
+import { withShownId } from '../shown-id.js';
 
 export const define: Define = (host, act) => {
   addExamples(
@@ -22,20 +24,17 @@ export const define: Define = (host, act) => {
 };
 
 async function list(invocation: Invocation): Promise<undefined> {
-  const { connectControllers, allPages } = await import('../connect.js');
+  const { connectControllers } = await import('../connect.js');
   const { Host } = await import('../../proto/gen/weft/v1/host.js');
   using controllers = await connectControllers(invocation);
-  const { hosts, ask } = controllers;
-  const found = await allPages(
-    (pageToken) => ask(hosts.list.bind(hosts), { pageSize: 0, pageToken, minRevision: 0n }),
-    (page) => page.hosts,
-  );
+  const found = await allHosts(controllers);
   found.sort((a, b) => a.number - b.number);
   if (invocation.globals.json) {
     invocation.printJson({ hosts: found.map((host) => Host.toJSON(host)) });
     return undefined;
   }
-  const { renderTable, shortId } = await import('../output/table.js');
+  const { renderTable } = await import('../output/table.js');
+  const { shortId } = await import('../output/short-id.js');
   const { hostWord, makePaint } = await import('../output/states.js');
   const paint = makePaint(invocation.surroundings);
   const rows = found.map(({ id, name, vtep, state, ackedRevision, version, problems }) => [
@@ -57,7 +56,11 @@ async function inspect(invocation: Invocation, names: readonly string[]): Promis
   using controllers = await connectControllers(invocation);
   const { hosts, ask } = controllers;
   return await inspectEach(invocation, 'hosts', names, async (name) => {
-    const { host } = await ask(hosts.get.bind(hosts), { host: name, minRevision: 0n });
+    const { host } = await withShownId(
+      name,
+      () => allHosts(controllers),
+      (nameOrId) => ask(hosts.get.bind(hosts), { host: nameOrId, minRevision: 0n }),
+    );
     return Host.toJSON(present(host, 'host'));
   });
 }

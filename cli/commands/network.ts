@@ -2,15 +2,15 @@
 import { Option } from 'commander';
 import { WeftError } from '../../core/errors.js';
 import { newNetworkId } from '../../core/ids.js';
-import type { ListNetworksResponse } from '../../proto/gen/weft/v1/network.js';
 import { parseAttachment, type ConnectOptions } from '../arguments/attachments.js';
 import { addConnectOptions } from '../arguments/connect-options.js';
 import { collect, parseDriverOptions, parseLabels } from '../arguments/labels.js';
-import { parseNetworkName } from '../arguments/names.js';
+import { DRIVERS, parseDriver, parseNetworkName } from '../arguments/names.js';
 import { parseSubnets, type SubnetOptions } from '../arguments/subnets.js';
-import type { Controllers } from '../connect.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { allNetworks } from '../lists.js';
 import { eachOf, inspectEach } from '../several.js';
+import { withShownId } from '../shown-id.js';
 
 interface CreateOptions extends SubnetOptions {
   readonly driver: string;
@@ -27,7 +27,12 @@ export const define: Define = (network, act) => {
       .command('create')
       .description('make a network that spans all hosts')
       .argument('<name>', 'what to call it')
-      .addOption(new Option('-d, --driver <driver>', 'how hosts join it').choices(['overlay']).default('overlay'))
+      .addOption(
+        new Option('-d, --driver <driver>', 'how hosts join it')
+          .choices(DRIVERS)
+          .argParser(parseDriver)
+          .default('overlay'),
+      )
       .option('--subnet <cidr>', 'a subnet; chosen from a pool where none is given (repeats)', collect)
       .option('--gateway <ip>', 'the gateway of the subnet it lies in (repeats)', collect)
       .option('--ip-range <cidr>', 'choose addresses only from this part of a subnet (repeats)', collect)
@@ -133,17 +138,18 @@ async function create(invocation: Invocation, name: string, options: CreateOptio
 }
 
 async function list(invocation: Invocation, { quiet = false }: { readonly quiet?: boolean }): Promise<undefined> {
-  const { connectControllers, allPages } = await import('../connect.js');
+  const { connectControllers } = await import('../connect.js');
   const { Network } = await import('../../proto/gen/weft/v1/network.js');
   using controllers = await connectControllers(invocation);
-  const networks = await allPages(pageReader(controllers), (page) => page.networks);
+  const networks = await allNetworks(controllers);
   networks.sort((a, b) => a.name.localeCompare(b.name));
   if (invocation.globals.json) {
     invocation.printJson({ networks: networks.map((network) => Network.toJSON(network)) });
   } else if (quiet) {
     for (const { id } of networks) invocation.print(id);
   } else {
-    const { listCell, renderTable, shortId } = await import('../output/table.js');
+    const { listCell, renderTable } = await import('../output/table.js');
+    const { shortId } = await import('../output/short-id.js');
     const rows = networks.map(({ id, name, driver, vni, subnets }) => [
       shortId(id),
       name,
@@ -156,17 +162,17 @@ async function list(invocation: Invocation, { quiet = false }: { readonly quiet?
   return undefined;
 }
 
-function pageReader({ networks, ask }: Controllers): (pageToken: string) => Promise<ListNetworksResponse> {
-  return (pageToken) => ask(networks.list.bind(networks), { pageSize: 0, pageToken, minRevision: 0n });
-}
-
 async function inspect(invocation: Invocation, names: readonly string[]): Promise<number> {
   const { connectControllers, present } = await import('../connect.js');
   const { Network } = await import('../../proto/gen/weft/v1/network.js');
   using controllers = await connectControllers(invocation);
   const { networks, ask } = controllers;
   return await inspectEach(invocation, 'networks', names, async (name) => {
-    const { network } = await ask(networks.get.bind(networks), { network: name, minRevision: 0n });
+    const { network } = await withShownId(
+      name,
+      () => allNetworks(controllers),
+      (nameOrId) => ask(networks.get.bind(networks), { network: nameOrId, minRevision: 0n }),
+    );
     return Network.toJSON(present(network, 'network'));
   });
 }
@@ -177,7 +183,11 @@ async function remove(invocation: Invocation, names: readonly string[], options:
   const { networks, ask } = controllers;
   const { done, exitCode } = await eachOf(invocation, names, async (name) => {
     try {
-      const { revision } = await ask(networks.delete.bind(networks), { network: name });
+      const { revision } = await withShownId(
+        name,
+        () => allNetworks(controllers),
+        (network) => ask(networks.delete.bind(networks), { network }),
+      );
       if (!invocation.globals.json) invocation.print(name);
       if (options.wait === true) await (await import('../wait.js')).waitFor(invocation, controllers, revision);
       return { name, revision: String(revision) };

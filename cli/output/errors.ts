@@ -2,18 +2,26 @@
 import { CommanderError } from 'commander';
 import { EXIT, REASONS, WeftError, type Reason, type StatusName } from '../../core/errors.js';
 import { Interruption } from '../surroundings.js';
+import { typedName } from './typed.js';
 
 /** Exit status of what is no refusal at all: a mistake in Weft. */
 const EXIT_FAILED = EXIT.INTERNAL;
 const EXIT_USAGE = EXIT.INVALID_ARGUMENT;
 
-/** What only the CLI can add: which option to turn. */
+/** What only the CLI can add: which option to turn, which command says more. */
 const HINTS: Partial<Record<Reason, string>> = {
   CONTROLLER_UNAVAILABLE: 'start it, or name another with --controller or WEFT_CONTROLLER',
   AGENT_UNAVAILABLE: 'start weft-agent on this host, or name its socket with --agent or WEFT_AGENT',
   TIMED_OUT: 'allow more with --timeout SECONDS',
+  NETWORK_NOT_FOUND: 'weft network ls has those there are',
+  ENDPOINT_NOT_FOUND: 'weft endpoint ls has those there are',
+  HOST_NOT_FOUND: 'weft host ls has those there are',
+  SANDBOX_NOT_FOUND: 'weft sandbox ls has those there are',
   NOT_CONVERGED: 'see weft status, or allow more with --timeout SECONDS',
 };
+
+/** What hands of Docker's users type before they think: `exec -it`. */
+const TERMINAL_OPTION = /unknown option '-(?:i|t|it|ti)'/;
 
 /** A failure of what is no part of a cluster, such as a lab: it has no reason in the table, but a status like the others. */
 export class LocalFailure extends Error {
@@ -48,7 +56,8 @@ export function renderError(error: unknown, context: ErrorContext): string {
   if (error instanceof Interruption) return '';
   if (error instanceof CommanderError) {
     if (error.code === 'commander.help' || error.exitCode === 0) return '';
-    return `weft: ${oneLine(usageText(error.message))}; see ${context.helpCommand}\n`;
+    const hint = TERMINAL_OPTION.test(error.message) ? 'the program has this terminal without it; ' : '';
+    return `weft: ${oneLine(usageText(error.message))}; ${hint}see ${context.helpCommand}\n`;
   }
   // It may carry the end of a log, which only makes sense line by line.
   if (error instanceof LocalFailure) return `weft: ${error.message.trim()}\n`;
@@ -57,11 +66,20 @@ export function renderError(error: unknown, context: ErrorContext): string {
   const hint = HINTS[reason];
   const told = context.verbose || REASONS[reason] === 'INTERNAL' ? context.requestId : undefined;
   const line = [
-    `weft: ${oneLine(withoutWrapping(message))}`,
+    `weft: ${oneLine(asTyped(withoutWrapping(message), error))}`,
     hint === undefined ? '' : `; ${hint}`,
     told === undefined ? '' : ` (${reason}, request ${told})`,
   ];
   return `${line.join('')}\n${context.verbose ? details(error) : ''}`;
+}
+
+/** The fields that the message names, as people typed them. */
+function asTyped(message: string, error: unknown): string {
+  if (!(error instanceof WeftError)) return message;
+  return error.violations.reduce(
+    (text, violation) => text.replace(`${violation.field}: `, () => `${typedName(violation)}: `),
+    message,
+  );
 }
 
 function details(error: unknown): string {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { listCell, renderPairs, renderTable, shortId } from './table.js';
+import { shortId } from './short-id.js';
+import { listCell, renderPairs, renderTable } from './table.js';
 
 describe('renderTable', () => {
   it('aligns columns, three spaces apart, with nothing at the ends of lines', () => {

@@ -33,11 +33,6 @@ function trimLines(text: string): string {
     .join('\n');
 }
 
-/** An id as tables show it: its first 12 hex digits, by which the kernel's namespaces and devices are named too. */
-export function shortId(id: string): string {
-  return id.replaceAll('-', '').slice(0, 12);
-}
-
 /** `items` in one cell. */
 export function listCell(items: readonly string[]): string {
   return items.length === 0 ? '-' : items.join(', ');

@@ -1,0 +1,26 @@
+/** Ids as tables show them, typed again: the wire knows names and whole ids only. */
+import { WeftError } from '../core/errors.js';
+import { shortId } from './output/short-id.js';
+
+/** No fewer digits than tables show: what is typed may be removed, and a short word could be the beginning of any id. */
+const BEGINNING = /^[0-9a-f]{12,32}$/;
+
+/**
+ * Runs `body` with `typed`; where nothing is called that and exactly one of the ids begins with it, once more with that
+ * id. A name always counts before an id that only begins so. Rejects as the first `body` did where no id is meant.
+ */
+export async function withShownId<T>(
+  typed: string,
+  ids: () => Promise<readonly { readonly id: string }[]>,
+  body: (nameOrId: string) => Promise<T>,
+): Promise<T> {
+  try {
+    return await body(typed);
+  } catch (error) {
+    const unknown = error instanceof WeftError && ['NOT_FOUND', 'INVALID_ARGUMENT'].includes(error.status);
+    if (!unknown || !BEGINNING.test(typed)) throw error;
+    const [found, ...others] = (await ids()).filter(({ id }) => shortId(id, typed.length) === typed);
+    if (found === undefined || others.length > 0) throw error;
+    return await body(found.id);
+  }
+}

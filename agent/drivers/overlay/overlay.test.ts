@@ -5,7 +5,7 @@ import { parseEndpointId, parseHostId, parseNetworkId } from '../../../core/ids.
 import { parseMac } from '../../../core/mac.js';
 import type { Endpoint, Network } from '../../../core/model.js';
 import { desiredState, type HostFacts } from '../../state/desired.js';
-import { renderRows } from '../../tables/render.js';
+import { renderRows } from '../../tables/render.testing.js';
 import { overlayDriver } from './overlay.js';
 
 function certain<T>(value: T | undefined): T {

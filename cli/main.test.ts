@@ -1,11 +1,13 @@
 /** The compiled program as users start it: what only a real process can show. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Sandbox } from '../proto/gen/weft/v1/sandbox.js';
 import { startTestAgent } from './agent.testing.js';
+import { startTestController } from './controller.testing.js';
 
 const WEFT = fileURLToPath(new URL('../bin/weft', import.meta.url));
 const LIMIT_MS = 15_000;
@@ -44,6 +46,23 @@ describe('bin/weft', () => {
     await expect.poll(() => agent.calls.length, { timeout: 10_000 }).toBe(1);
     child.kill('SIGINT');
     expect(await once(child, 'exit')).toEqual([130, null]);
+  });
+
+  it('ends within --timeout also when the controller takes the connection and says nothing', async () => {
+    await using controller = await startTestController();
+    const mute = createServer();
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    const { port } = mute.address() as AddressInfo;
+    try {
+      const child = spawn(WEFT, ['--timeout', '1', 'network', 'ls'], {
+        env: { ...process.env, ...controller.env, WEFT_CONTROLLER: `127.0.0.1:${String(port)}` },
+        stdio: 'ignore',
+        timeout: LIMIT_MS,
+      });
+      expect(await once(child, 'exit')).toEqual([5, null]);
+    } finally {
+      mute.close();
+    }
   });
 
   it('does not mind when nobody reads on', () => {

@@ -1,4 +1,5 @@
 /** `npm run demo`: the main job on this machine, every claim a check with its figure. Exit status 0 only if all held. */
+import { constants } from 'node:os';
 import colours from 'picocolors';
 import { isAborted } from '../../core/lifetime.js';
 import { Lab } from '../lab/lab.js';
@@ -28,7 +29,7 @@ const DB: readonly Box[] = [
   { host: 'h3', name: 'db3' },
 ];
 
-/** Returns the exit status. `--hold` leaves the lab up. */
+/** Returns the exit status, 128 + n where signal n interrupted it. `--hold` leaves the lab up. */
 export async function main(argv: readonly string[]): Promise<number> {
   const unknown = argv.filter((word) => word !== '--hold');
   if (unknown.length > 0) {
@@ -38,8 +39,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   const hold = argv.includes('--hold');
   const reporter = new Reporter();
   const interrupted = new AbortController();
-  const interrupt = (): void => {
-    interrupted.abort();
+  let signalled = 0;
+  const interrupt = (name: 'SIGINT' | 'SIGTERM'): void => {
+    signalled = constants.signals[name];
+    interrupted.abort(new Error('interrupted'));
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const { signal } = interrupted;
@@ -53,6 +56,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const allHeld = conclude(reporter, isAborted(signal));
   if (held) sayWhatNext(reporter);
+  if (signalled > 0) return 128 + signalled;
   return allHeld ? 0 : 1;
 }
 
@@ -60,13 +64,11 @@ export async function main(argv: readonly string[]): Promise<number> {
 function conclude(reporter: Reporter, interrupted: boolean): boolean {
   const { outcomes } = reporter;
   const failed = outcomes.filter(({ ok }) => !ok).map(({ title }) => title);
-  if (failed.length === 0 && !interrupted) {
-    reporter.heading(colours.green(`all ${String(outcomes.length)} checks held`));
-    return true;
-  }
+  const held = failed.length === 0 && !interrupted;
   const failures = `${String(failed.length)} of ${String(outcomes.length)} checks failed: ${failed.join('; ')}`;
-  reporter.heading(colours.red(failed.length === 0 ? 'interrupted' : failures));
-  return false;
+  if (held) reporter.heading(colours.green(`all ${String(outcomes.length)} checks held`));
+  else reporter.heading(colours.red(interrupted ? 'interrupted' : failures));
+  return held;
 }
 
 async function bringUp(reporter: Reporter, signal: AbortSignal): Promise<Lab | undefined> {
@@ -92,9 +94,12 @@ async function show(lab: Lab, reporter: Reporter, options: { hold: boolean; sign
   const check = async (title: string, work: (progress: (text: string) => void) => Promise<string>): Promise<void> => {
     if (!isAborted(options.signal)) await reporter.step(title, work);
   };
+  const heading = (text: string): void => {
+    if (!isAborted(options.signal)) reporter.heading(text);
+  };
   await check('every host follows the controller', () => hostsAreReady(lab));
 
-  reporter.heading('Two overlay networks');
+  heading('Two overlay networks');
   await check('network web, IPv4 and IPv6', () =>
     createNetwork(lab, 'web', '--subnet', '10.7.0.0/24', '--subnet', '2001:db8:7::/64'),
   );
@@ -103,7 +108,7 @@ async function show(lab: Lab, reporter: Reporter, options: { hold: boolean; sign
     await check(`sandbox ${box.name} on ${box.host}, in web`, () => createSandbox(lab, box, 'web'));
   for (const box of DB) await check(`sandbox ${box.name} on ${box.host}, in db`, () => createSandbox(lab, box, 'db'));
 
-  reporter.heading('Reach');
+  heading('Reach');
   await check('ping across hosts, IPv4', () => allReachAll(lab, WEB, 4));
   await check('ping across hosts, IPv6', () => allReachAll(lab, WEB, 6));
   await check('names across hosts', () => namesResolve(lab, WEB, 'web'));
@@ -113,13 +118,13 @@ async function show(lab: Lab, reporter: Reporter, options: { hold: boolean; sign
   await check('web cannot reach db', () => areApart(lab, web1, db1, db3));
   await check('db cannot reach web', () => areApart(lab, db1, web1, web2));
 
-  reporter.heading('An agent restarted under traffic');
+  heading('An agent restarted under traffic');
   await check('ping every 10 ms while the agent on h2 restarts', (progress) =>
     restartLosesNothing(lab, { from: web1, to: web2 }, progress),
   );
   if (options.hold) return;
 
-  reporter.heading('Everything removed');
+  heading('Everything removed');
   await check('sandboxes and networks removed', () => removeAll(lab, [...WEB, ...DB], ['web', 'db']));
   await check('nothing left in any kernel or in etcd', () => nothingIsLeft(lab));
 }

@@ -33,7 +33,9 @@ export async function hostsAreReady(lab: Lab): Promise<string> {
   };
   const ready = hosts.filter(({ state }) => state === 'HOST_STATE_READY');
   if (ready.length !== lab.hosts.length) throw new Error(`only ${String(ready.length)} hosts are ready`);
-  return ready.map(({ name, vtep }) => `${name} ${vtep}`).join(', ');
+  // They joined in any order.
+  const names = ready.map(({ name, vtep }) => `${name} ${vtep}`).sort((a, b) => a.localeCompare(b));
+  return names.join(', ');
 }
 
 export async function createNetwork(lab: Lab, name: string, ...options: string[]): Promise<string> {

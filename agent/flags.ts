@@ -74,7 +74,9 @@ export function parseFlags(argv: readonly string[]): Parsed {
     .description('become a command inside a sandbox (used by weft exec)')
     .requiredOption('--netns <path>', 'the sandbox’s namespace')
     .addOption(
-      new Option('--bind <source:target>', 'show a file in another’s place').argParser(collectBinds).default([]),
+      new Option('--bind <source:target>', 'show a file in another’s place (repeats)')
+        .argParser(collectBinds)
+        .default([], 'none'),
     )
     .argument('<command...>')
     .passThroughOptions()

@@ -142,6 +142,14 @@ describe('the command line', () => {
     expect(parseOptions(argv)).toBe(2);
   });
 
+  it('shows defaults in its help as one would type them', () => {
+    let help = '';
+    expect(parse(['run', '--help'], { writeOut: (text) => (help += text) })).toBe(0);
+    expect(help.replace(/\s+/g, ' ')).toContain('(default: [::]:7070)');
+    expect(help).toContain('(default: 127.0.0.1:9470)');
+    expect(help).not.toMatch(/default: [{[]["\]]/);
+  });
+
   it.each([[['--help']], [['--version']], [['issue', '--help']]])('answers %o with status 0', (argv) => {
     expect(parseOptions(argv)).toBe(0);
   });

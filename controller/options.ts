@@ -64,18 +64,27 @@ export function parseOptions(
     .command('run', { isDefault: true })
     .description('run one controller, until SIGTERM or SIGINT')
     .option('--data-dir <dir>', 'where keys, credentials and the embedded etcd live', DATA_DIR)
-    .option('--listen <host:port>', 'where agents and clients connect', hostPort, {
-      host: '::',
-      port: DEFAULT_CONTROLLER_PORT,
-    })
+    .addOption(
+      new Option('--listen <host:port>', 'where agents and clients connect')
+        .argParser(hostPort)
+        .default({ host: '::', port: DEFAULT_CONTROLLER_PORT }, `[::]:${String(DEFAULT_CONTROLLER_PORT)}`),
+    )
     .option('--name <name>', "this controller's name", name, defaultName())
     .option('--etcd-endpoints <urls>', 'use this etcd (https://host:port[,...]) instead of an embedded one', urls)
     .option('--etcd-ca <file>', "the CA of etcd's certificates")
     .option('--etcd-cert <file>', "this controller's certificate for etcd")
     .option('--etcd-key <file>', 'and its key')
     .option('--etcd-binary <path>', 'the etcd to embed (default: etcd, from PATH)')
-    .option('--pool <cidr/size>', 'where automatic subnets come from, as in 10.128.0.0/9/24; repeatable', pool, [])
-    .option('--metrics <host:port|off>', 'where /metrics is served', hostPortOrOff, { host: '127.0.0.1', port: 9470 })
+    .addOption(
+      new Option('--pool <cidr/size>', 'where automatic subnets come from (repeats)')
+        .argParser(pool)
+        .default([], '10.128.0.0/9/24, and a /48 of fd00::/8 cut into /64'),
+    )
+    .addOption(
+      new Option('--metrics <host:port|off>', 'where /metrics is served')
+        .argParser(hostPortOrOff)
+        .default({ host: '127.0.0.1', port: 9470 }, '127.0.0.1:9470'),
+    )
     .addOption(new Option('--log-level <level>', 'how much is logged').choices(LOG_LEVELS).default('info'))
     .action((flags: RunFlags, command: Command) => {
       result = toRunOptions(flags, command);

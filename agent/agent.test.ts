@@ -208,6 +208,14 @@ describe('the agent’s socket', () => {
     expect((await agent.create('a', 'net1')).sandbox?.state).toBe(SandboxState.SANDBOX_STATE_READY);
   });
 
+  it('says in the kernel’s words why a record cannot be written, and makes nothing', async () => {
+    await using agent = await start();
+    rmSync(path.join(directory, 'state', 'sandboxes'), { recursive: true });
+    const error = await refusal(agent.create('a', 'net1'));
+    expect([error.reason, error.message]).toEqual(['KERNEL_FAILED', expect.stringContaining('ENOENT')]);
+    expect([namespaces(), controller.own]).toEqual([[], []]);
+  });
+
   it('names every field that is wrong', async () => {
     await using agent = await start();
     const attachment = Attachment.fromPartial({

@@ -107,6 +107,10 @@ function serve<Request, Response>(
 
 function refusalOf(error: unknown, requestId: string): WeftError {
   if (error instanceof WeftError) return error;
+  // A file of ours could not be written (a full disk, say): the kernel's words tell more than "internal" does.
+  if (error instanceof Error && 'syscall' in error && 'errno' in error) {
+    return new WeftError({ reason: 'KERNEL_FAILED', message: `this host cannot: ${error.message}` }, { cause: error });
+  }
   const message = `internal error; the agent's log has it under request ${requestId}`;
   return new WeftError({ reason: 'INTERNAL', message }, { cause: error });
 }

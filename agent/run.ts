@@ -6,6 +6,7 @@ import { runDaemon } from '../core/daemon/run.js';
 import type { IpAddress } from '../core/address.js';
 import { WeftError } from '../core/errors.js';
 import type { HostId } from '../core/ids.js';
+import { anySignal, withDeadline } from '../core/lifetime.js';
 import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
 import { AgentSyncServiceClient } from '../proto/gen/weft/v1/agent_sync.js';
 import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
@@ -52,7 +53,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   await warmThreadPool();
   await using stack = new Teardown();
   const failing = new AbortController();
-  const signal = AbortSignal.any([stop, failing.signal]);
+  const signal = anySignal(stop, failing.signal);
 
   mkdirSync(flags.stateDir, { recursive: true, mode: 0o700 });
   const hostId = await loadHostId(flags.stateDir);
@@ -173,7 +174,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
 
 /** Rejects with CONTROLLER_UNAVAILABLE when no controller welcomes this host in time. */
 async function firstContact(sync: SyncClient, controller: string, signal: AbortSignal): Promise<void> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(FIRST_CONTACT_MS)]);
+  const late = withDeadline(FIRST_CONTACT_MS, signal);
   try {
     await sync.state.until(({ identity }) => identity, late);
   } catch {

@@ -3,6 +3,7 @@
  * does not work together with client certificates.)
  */
 import { request } from 'node:https';
+import { withDeadline } from '../core/lifetime.js';
 import type { EtcdStatus } from '../proto/gen/weft/v1/cluster.js';
 import type { EtcdTls } from './store/etcd-tls.js';
 
@@ -26,7 +27,7 @@ export async function etcdStatus(options: EtcdStatusOptions, signal: AbortSignal
   const { embedded, endpoints, tls } = options;
   for (const endpoint of endpoints) {
     try {
-      const within = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+      const within = withDeadline(ANSWER_MS, signal);
       const [version, metrics] = await Promise.all([
         readPage(new URL('/version', endpoint), tls, within),
         readPage(new URL('/metrics', endpoint), tls, within),

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { WeftError } from '../core/errors.js';
+import { anySignal } from '../core/lifetime.js';
 import { ANSWER_MS as PAGE_MS, readPage } from './etcd-status.js';
 import type { ExternalEtcd } from './options.js';
 import { EtcdConnection } from './store/etcd-connection.js';
@@ -42,7 +43,7 @@ export async function openExternalEtcd(options: ExternalEtcd, signal: AbortSigna
 async function whyNoAnswer(endpoint: string, tls: EtcdTls, signal: AbortSignal): Promise<string | undefined> {
   const tooLate = AbortSignal.timeout(PAGE_MS);
   try {
-    await readPage(new URL('/version', endpoint), tls, AbortSignal.any([signal, tooLate]));
+    await readPage(new URL('/version', endpoint), tls, anySignal(signal, tooLate));
     return undefined;
   } catch (error) {
     signal.throwIfAborted();

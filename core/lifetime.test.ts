@@ -1,5 +1,7 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { allSettledOrThrow, backoffMs, deferred, pause, withDeadline } from './lifetime.js';
+import { allSettledOrThrow, anySignal, backoffMs, deferred, pause, withDeadline } from './lifetime.js';
 
 describe('lifetimes', () => {
   it('a pause ends early, and says so, when it is aborted', async () => {
@@ -18,6 +20,25 @@ describe('lifetimes', () => {
     const soon = [0, 0.1, 1, 1.5].map((ms) => withDeadline(ms, new AbortController().signal));
     await pause(50, new AbortController().signal);
     expect(soon.map(({ aborted }) => aborted)).toEqual([true, true, true, true]);
+  });
+
+  it('a deadline that nobody else holds is not collected before it comes', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    let came = false;
+    // Combined once more, and held by its listener alone: as in a call that waits.
+    anySignal(new AbortController().signal, withDeadline(300, new AbortController().signal)).addEventListener(
+      'abort',
+      () => (came = true),
+    );
+    const polled = withDeadline(300);
+    const never = new AbortController().signal;
+    for (let round = 0; round < 10; round += 1) {
+      await pause(10, never);
+      collect();
+    }
+    await pause(400, never);
+    expect([came, polled.aborted]).toEqual([true, true]);
   });
 
   it('backing off doubles up to its cap, with jitter of at most a half', () => {

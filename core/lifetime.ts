@@ -1,10 +1,24 @@
 /** Aborting, waiting and releasing: the few helpers every long-lived part shares. */
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** What each combined signal was made of. */
+const parts = new WeakMap<AbortSignal, readonly AbortSignal[]>();
+
+/**
+ * A signal that aborts when any of `signals` does. Use it in place of AbortSignal.any, whose result holds what it was
+ * made of only weakly: a timeout that nobody else holds is collected as garbage, and then never comes
+ * (https://github.com/nodejs/node/issues/57736, seen on 20.20).
+ */
+export function anySignal(...signals: readonly AbortSignal[]): AbortSignal {
+  const combined = AbortSignal.any([...signals]);
+  parts.set(combined, signals);
+  return combined;
+}
+
 /** A signal that aborts when any of `signals` does, or after `ms`, which need not be whole. */
 export function withDeadline(ms: number, ...signals: readonly AbortSignal[]): AbortSignal {
   // AbortSignal.timeout throws for fractions, and shares of a deadline are fractions.
-  return AbortSignal.any([...signals, AbortSignal.timeout(Math.max(0, Math.ceil(ms)))]);
+  return anySignal(...signals, AbortSignal.timeout(Math.max(0, Math.ceil(ms))));
 }
 
 /** Waits `ms`; false when the signal aborted first. Never throws, so loops read `while (await pause(ms, signal))`. */

@@ -2,7 +2,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { WeftError, invalid } from '../../core/errors.js';
 import { parseHostId } from '../../core/ids.js';
-import { deferred, type Deferred } from '../../core/lifetime.js';
+import { anySignal, deferred, type Deferred } from '../../core/lifetime.js';
 import { isName } from '../../core/name.js';
 import { objectionToRange } from '../../core/special-range.js';
 import {
@@ -100,7 +100,7 @@ class AgentStream {
   async #follow(hello: Hello): Promise<void> {
     const { committer, cache, fanout } = this.#options;
     const command = readHello(hello, this.#info.principal);
-    const signal = AbortSignal.any([this.#info.signal, this.#ended.signal]);
+    const signal = anySignal(this.#info.signal, this.#ended.signal);
     const { requestId, log } = this.#info;
     const { result: host } = await committer.run((context) => registerHost(context, command), { requestId, signal });
     signal.throwIfAborted();

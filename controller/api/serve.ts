@@ -12,6 +12,7 @@ import type {
 } from '@grpc/grpc-js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError, type StatusName } from '../../core/errors.js';
+import { anySignal } from '../../core/lifetime.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import { encodeStatus } from '../../proto/status.js';
 import { principalOf, type Principal } from '../identity/principal.js';
@@ -116,7 +117,7 @@ export class Serve {
     call.once('cancelled', () => {
       cancelled.abort();
     });
-    const signal = AbortSignal.any([cancelled.signal, ...signals]);
+    const signal = anySignal(cancelled.signal, ...signals);
     return {
       info: (): CallInfo => ({ principal: authorize(method, principal), requestId, signal, log }),
       /** Writes down how the call ended; for one that failed, the error to answer with. */

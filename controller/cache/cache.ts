@@ -4,7 +4,7 @@
  */
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
-import { backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
+import { anySignal, backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
 import { Compacted, type KeyValue, type Listing, type Store, type StoreEvent } from '../store/store.js';
 import { readObject } from './objects.js';
@@ -62,7 +62,7 @@ export class Cache {
         this.#relist = new AbortController();
         this.#replace(await this.#options.store.list(OBJECTS, signal));
         failures = 0;
-        await this.#follow(AbortSignal.any([signal, this.#relist.signal]));
+        await this.#follow(anySignal(signal, this.#relist.signal));
       } catch (error) {
         if (over()) return;
         if (error instanceof Compacted) this.#options.log.info({ err: error }, 'listing the store anew');

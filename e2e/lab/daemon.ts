@@ -1,5 +1,5 @@
 /** One of Weft's daemons on a machine of a lab: started as a user starts it, stopped, or killed. */
-import { pause } from '../../core/lifetime.js';
+import { pause, withDeadline } from '../../core/lifetime.js';
 import { LabError } from './lab-error.js';
 import type { NamespaceHost } from './namespace-host.js';
 import { LabProcess, type Environment, type Exit } from './process.js';
@@ -70,8 +70,7 @@ export class Daemon {
 
   async #waitUntilReady(started: LabProcess, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const name = `the ${this.options.what} on ${this.options.host.name}`;
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+    const stop = withDeadline(timeoutMs, ...(signal === undefined ? [] : [signal]));
     while (!stop.aborted) {
       if (!started.running) throw new LabError('failed', `${name} ended at its start:\n${started.logTail()}`);
       if (await this.options.isReady(stop).catch(() => false)) return;

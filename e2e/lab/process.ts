@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { deferred, pause } from '../../core/lifetime.js';
+import { deferred, pause, withDeadline } from '../../core/lifetime.js';
 import { LabError } from './lab-error.js';
 import { argvOf, childrenOf, identify, isAlive, sendSignal, type ProcessIdentity } from './procfs.js';
 
@@ -49,7 +49,7 @@ export async function run(
   child.on('error', (error) => ended.reject(notStarted(argv, error)));
   child.on('close', (code, killedBy) => ended.resolve({ code: statusOf(code, killedBy), ...texts() }));
 
-  const stop = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]);
+  const stop = withDeadline(timeoutMs, ...(signal === undefined ? [] : [signal]));
   const onStop = (): void => {
     killGroup(child);
     const { stderr: said } = texts();

@@ -208,6 +208,22 @@ describe('the agent’s socket', () => {
     expect((await agent.create('a', 'net1')).sandbox?.state).toBe(SandboxState.SANDBOX_STATE_READY);
   });
 
+  it('says in time that no controller answers, and takes back later what was begun', async () => {
+    await using agent = await start();
+    await agent.create('a');
+    controller.isMute = true;
+    // The agent's own answer, not the client's deadline, which would blame the agent.
+    expect(await refusal(agent.connect('a', 'net1', 3_000))).toMatchObject({
+      reason: 'TIMED_OUT',
+      message: 'no answer',
+    });
+    controller.isMute = false;
+    await expect
+      .poll(async () => (await agent.get('a'))?.state, { timeout: 10_000 })
+      .toBe(SandboxState.SANDBOX_STATE_READY);
+    expect(controller.own).toEqual([]);
+  });
+
   it('says in the kernel’s words why a record cannot be written, and makes nothing', async () => {
     await using agent = await start();
     rmSync(path.join(directory, 'state', 'sandboxes'), { recursive: true });

@@ -6,7 +6,7 @@ import { Latest } from '../state/latest.js';
 import type { Settled } from '../state/settled.js';
 import { hostId, testEndpoint, testPeer, viewOf } from '../state/testing.js';
 import type { SyncState } from '../sync/client.js';
-import type { Controller, EndpointWish } from '../sync/controller.js';
+import type { Asking, Controller, EndpointWish } from '../sync/controller.js';
 
 export class TestController implements Controller {
   readonly #networks: readonly Network[];
@@ -19,6 +19,8 @@ export class TestController implements Controller {
   /** The next creates are refused with these, one each; undefined lets one through. */
   readonly refusals: (Reason | undefined)[] = [];
   readonly waits: bigint[] = [];
+  /** Takes requests and answers none. */
+  isMute = false;
   #revision = 1n;
 
   constructor(networks: readonly Network[]) {
@@ -26,7 +28,12 @@ export class TestController implements Controller {
     this.publish();
   }
 
-  createEndpoint(wish: EndpointWish): Promise<{ readonly endpoint: Endpoint; readonly revision: bigint }> {
+  createEndpoint(
+    wish: EndpointWish,
+    _session: string,
+    { signal }: Asking,
+  ): Promise<{ readonly endpoint: Endpoint; readonly revision: bigint }> {
+    if (this.isMute) return untilGivenUp(signal);
     const reason = this.refusals.shift();
     if (reason !== undefined) return Promise.reject(new WeftError({ reason, message: `refused: ${reason}` }));
     const number = this.#networks.findIndex(({ name, id }) => name === wish.network || id === wish.network) + 1;
@@ -44,7 +51,8 @@ export class TestController implements Controller {
     return Promise.resolve({ endpoint: made, revision: this.#revision });
   }
 
-  deleteEndpoint(id: EndpointId): Promise<bigint> {
+  deleteEndpoint(id: EndpointId, asking?: Asking): Promise<bigint> {
+    if (this.isMute) return untilGivenUp(asking?.signal);
     const endpoint = this.endpoints.get(id);
     if (endpoint === undefined) {
       return Promise.reject(new WeftError({ reason: 'ENDPOINT_NOT_FOUND', message: 'no such endpoint' }));
@@ -93,4 +101,17 @@ export class TestController implements Controller {
   get own(): Endpoint[] {
     return [...this.endpoints.values()].filter((endpoint) => endpoint.hostId === hostId(1));
   }
+}
+
+/** A call has its time, whoever makes it. */
+const CALL_MS = 1_000;
+
+function untilGivenUp(signal?: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const giveUp = (): void => {
+      reject(new WeftError({ reason: 'TIMED_OUT', message: 'no answer' }));
+    };
+    setTimeout(giveUp, CALL_MS);
+    signal?.addEventListener('abort', giveUp);
+  });
 }

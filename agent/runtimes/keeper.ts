@@ -22,6 +22,8 @@ import { Turns } from './turns.js';
 
 /** How long an undo may keep the caller waiting for its error; after that it goes on by itself. */
 const UNDO_MS = 5_000;
+/** The same where the caller's time is up: its error must reach it before its own deadline does, which tells nothing. */
+const UNDO_LATE_MS = 100;
 const CARRY_ON_FIRST_MS = 500;
 const CARRY_ON_CAP_MS = 30_000;
 
@@ -202,7 +204,8 @@ export class SandboxKeeper implements Sandboxes {
 
   /** Takes back what a failed request wanted; carries on later where that cannot be done at once. */
   async #undo(name: string, what: { all: true } | { only: string }, asked: Asked): Promise<void> {
-    const asking = { requestId: asked.requestId, signal: withDeadline(UNDO_MS, this.#options.signal) };
+    const patienceMs = asked.signal.aborted ? UNDO_LATE_MS : UNDO_MS;
+    const asking = { requestId: asked.requestId, signal: withDeadline(patienceMs, this.#options.signal) };
     try {
       if ('all' in what) {
         await this.#remove(name, asking);

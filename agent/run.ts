@@ -1,5 +1,6 @@
 /** The agent's parts, made and joined. The only place that knows all of them. */
-import { mkdirSync } from 'node:fs';
+import { binding } from '../core/daemon/binding.js';
+import { makeDirectory } from '../core/daemon/directory.js';
 import { createLogger, type Logger } from '../core/daemon/log.js';
 import { serveMetrics } from '../core/daemon/metrics-server.js';
 import { runDaemon } from '../core/daemon/run.js';
@@ -55,7 +56,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   const failing = new AbortController();
   const signal = anySignal(stop, failing.signal);
 
-  mkdirSync(flags.stateDir, { recursive: true, mode: 0o700 });
+  makeDirectory(flags.stateDir, 0o700);
   const hostId = await loadHostId(flags.stateDir);
   const vtep = flags.vtep ?? (await findVtep(flags.controller));
   const metrics = new AgentMetrics();
@@ -143,7 +144,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   stack.defer(() => keeper.stopped());
   const api = stack.use(new LocalApi({ sandboxes: keeper, runDirectory: flags.runDir, log }));
   if (flags.metrics !== undefined) {
-    stack.use(await serveMetrics({ registry: metrics.registry, ...flags.metrics }));
+    stack.use(await binding(flags.metrics, serveMetrics({ registry: metrics.registry, ...flags.metrics })));
   }
 
   // First of all that acts: it refuses to start beside another agent of this host.

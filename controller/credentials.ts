@@ -1,6 +1,7 @@
 /** The files a controller keeps and hands out: its own identity, and directories of credentials for others. */
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../core/daemon/directory.js';
 import { readIfThere, replaceFile } from '../core/daemon/durable-file.js';
 import { WeftError } from '../core/errors.js';
 import { CONTROLLER_SERVER_NAME, TLS_FILES } from '../proto/channel.js';
@@ -43,7 +44,7 @@ export async function issueClient(options: {
   const { ca, subject, out } = options;
   const pair = await issue({ ca, subject, sans: { dns: [], ip: [] }, usage: 'client', days: CLIENT_DAYS });
   await withFiles(out, async () => {
-    await mkdir(out, { recursive: true, mode: 0o700 });
+    makeDirectory(out, 0o700);
     await replaceFile(join(out, TLS_FILES.ca), ca.cert, 0o600);
     await replaceFile(join(out, TLS_FILES.key), pair.key, 0o600);
     await replaceFile(join(out, TLS_FILES.certificate), pair.cert, 0o600);

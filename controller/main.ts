@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock } from '../core/clock.js';
+import { binding } from '../core/daemon/binding.js';
 import { createLogger, type Logger } from '../core/daemon/log.js';
 import { serveMetrics } from '../core/daemon/metrics-server.js';
 import { runDaemon } from '../core/daemon/run.js';
@@ -128,16 +129,6 @@ async function inPlainWords<T>(work: Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof EmbeddedEtcdError || error instanceof UnusableStore)) throw error;
     throw new WeftError({ reason: 'STORE_UNAVAILABLE', message: error.message }, { cause: error });
-  }
-}
-
-async function binding<T>({ host, port }: { host: string; port: number }, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const message = `cannot listen on ${host} port ${String(port)}: ${why}`;
-    throw new WeftError({ reason: 'ARGUMENT_INVALID', message }, { cause: error });
   }
 }
 

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { ipFromNumber } from '../../core/address.js';
 import { randomMac } from '../../core/mac.js';
+import { KernelError } from './kernel-error.js';
 import { inScratchNetns } from './namespace.js';
 import { bridgePortSet } from './netlink/bridge-port.js';
 import { NetlinkHandle } from './netlink/handle.js';
@@ -18,7 +19,7 @@ const LOCAL = ipFromNumber(4, 0xc0000201n);
 
 /** Something the host lacks, in a plain sentence that says what to do. */
 export interface MissingFeature {
-  readonly feature: 'root' | 'veth' | 'bridge' | 'vxlan' | 'neigh_suppress' | 'locked' | 'nft-bridge';
+  readonly feature: 'root' | 'netns' | 'veth' | 'bridge' | 'vxlan' | 'neigh_suppress' | 'locked' | 'nft-bridge';
   readonly message: string;
 }
 
@@ -28,45 +29,53 @@ export function probe(): MissingFeature[] {
   if (root.length > 0) {
     return [{ feature: 'root', message: `this process lacks ${root.join(' and ')}: run it as root` }];
   }
-  return inScratchNetns(() => {
-    using handle = NetlinkHandle.open();
-    const missing: MissingFeature[] = [];
-    const lacks = (feature: MissingFeature['feature'], message: string): void => {
-      missing.push({ feature, message });
-    };
-    /** Does it, and says whether it worked. */
-    const works = (feature: MissingFeature['feature'], sentence: string, attempt: () => void): boolean => {
-      try {
-        attempt();
-        return true;
-      } catch (error) {
-        lacks(feature, `${sentence} (${error instanceof Error ? error.message : String(error)})`);
-        return false;
-      }
-    };
-    works('veth', 'this kernel has no veth pairs (CONFIG_VETH): sandboxes cannot be connected', () => {
-      handle.do(vethAdd({ name: 'probe-a', peer: { name: 'probe-b' } }));
-    });
-    const bridge = works('bridge', 'this kernel has no bridges (CONFIG_BRIDGE): networks cannot be made', () => {
-      handle.do(bridgeAdd({ name: 'probe-bridge', mac: randomMac() }));
-    });
-    const vxlan = works('vxlan', 'this kernel has no VXLAN (CONFIG_VXLAN): overlay networks cannot be made', () => {
-      handle.do(
-        vxlanAdd({ name: 'probe-vxlan', vni: 1, local: LOCAL, port: 4789, master: handle.link('probe-bridge')?.index }),
-      );
-    });
-    if (bridge && vxlan) {
-      const port = portFlags(handle);
-      if (!port.neighSuppress) {
-        lacks('neigh_suppress', 'this kernel cannot answer ARP from a bridge (neigh_suppress, Linux 4.15): update it');
-      }
-      if (!port.locked) {
-        lacks('locked', 'this kernel cannot lock bridge ports (locked, Linux 5.18): update it to 6.1 or later');
-      }
+  try {
+    return inScratchNetns(probeInside);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    const hint = error.code === 'ENOSPC' ? ': raise user.max_net_namespaces' : ' (CONFIG_NET_NS)';
+    return [{ feature: 'netns', message: `this kernel makes no network namespace${hint} (${error.message})` }];
+  }
+}
+
+function probeInside(): MissingFeature[] {
+  using handle = NetlinkHandle.open();
+  const missing: MissingFeature[] = [];
+  const lacks = (feature: MissingFeature['feature'], message: string): void => {
+    missing.push({ feature, message });
+  };
+  /** Does it, and says whether it worked. */
+  const works = (feature: MissingFeature['feature'], sentence: string, attempt: () => void): boolean => {
+    try {
+      attempt();
+      return true;
+    } catch (error) {
+      lacks(feature, `${sentence} (${error instanceof Error ? error.message : String(error)})`);
+      return false;
     }
-    works('nft-bridge', 'this kernel or nftables cannot filter bridges (CONFIG_NF_TABLES_BRIDGE)', probeNft);
-    return missing;
+  };
+  works('veth', 'this kernel has no veth pairs (CONFIG_VETH): sandboxes cannot be connected', () => {
+    handle.do(vethAdd({ name: 'probe-a', peer: { name: 'probe-b' } }));
   });
+  const bridge = works('bridge', 'this kernel has no bridges (CONFIG_BRIDGE): networks cannot be made', () => {
+    handle.do(bridgeAdd({ name: 'probe-bridge', mac: randomMac() }));
+  });
+  const vxlan = works('vxlan', 'this kernel has no VXLAN (CONFIG_VXLAN): overlay networks cannot be made', () => {
+    handle.do(
+      vxlanAdd({ name: 'probe-vxlan', vni: 1, local: LOCAL, port: 4789, master: handle.link('probe-bridge')?.index }),
+    );
+  });
+  if (bridge && vxlan) {
+    const port = portFlags(handle);
+    if (!port.neighSuppress) {
+      lacks('neigh_suppress', 'this kernel cannot answer ARP from a bridge (neigh_suppress, Linux 4.15): update it');
+    }
+    if (!port.locked) {
+      lacks('locked', 'this kernel cannot lock bridge ports (locked, Linux 5.18): update it to 6.1 or later');
+    }
+  }
+  works('nft-bridge', 'this kernel or nftables cannot filter bridges (CONFIG_NF_TABLES_BRIDGE)', probeNft);
+  return missing;
 }
 
 /** Sets the two flags one by one and reads back what took: kernels ignore a flag they do not know, without an error. */

@@ -1,6 +1,7 @@
 /** The sandboxes of this host: in memory to read, one file each on disk to survive. */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { makeDirectory } from '../../core/daemon/directory.js';
 import { isDraft, removeFile, replaceFile } from '../../core/daemon/durable-file.js';
 import type { Problem } from '../../core/model.js';
 import { isName } from '../../core/name.js';
@@ -28,7 +29,7 @@ export class SandboxRegistry {
   /** Reads every record below `stateDirectory`. One that cannot be read is left as it is, and told in `problems`. */
   static open(stateDirectory: string): SandboxRegistry {
     const directory = path.join(stateDirectory, 'sandboxes');
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     const registry = new SandboxRegistry(directory);
     const problems: Problem[] = [];
     const names = readdirSync(directory).sort();

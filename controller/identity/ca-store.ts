@@ -1,6 +1,7 @@
 /** A CA kept in a directory: made once, whoever starts first and whatever dies meanwhile. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../../core/daemon/directory.js';
 import { createFile, readIfThere, replaceFile } from '../../core/daemon/durable-file.js';
 import { createCa, isPair, type CertificateAuthority } from './ca.js';
 
@@ -15,7 +16,7 @@ export const CERTIFICATE_FILE = 'ca.crt';
  * that won. Throws when what is there cannot be read: a CA is never replaced, its certificates would be void.
  */
 export async function loadOrCreateCa(directory: string, commonName = 'weft cluster CA'): Promise<CertificateAuthority> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const path = join(directory, SECRET_FILE);
   let text = await readIfThere(path);
   if (text === undefined) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { pause } from '../../core/lifetime.js';
 import { never, putting } from './contract-bench.testing.js';
 import { EmbeddedEtcd, type EmbeddedEtcdOptions } from './embedded-etcd.js';
@@ -203,11 +203,14 @@ describe('the embedded etcd', () => {
   });
 
   it('says plainly when there is no etcd', async () => {
-    await expect(start({ binary: 'no-such-etcd' })).rejects.toThrow(
+    vi.stubEnv('PATH', directory);
+    await expect(start({})).rejects.toThrow(
       'etcd is not installed: apt-get install etcd-server, or set --etcd-endpoints',
     );
+    vi.unstubAllEnvs();
+    await expect(start({ binary: 'no-such-etcd' })).rejects.toThrow('no-such-etcd cannot be run as etcd');
     await writeFile(join(directory, 'etcd'), '#!/bin/false\n', { mode: 0o600 });
-    await expect(start({ binary: join(directory, 'etcd') })).rejects.toThrow('etcd is not installed');
+    await expect(start({ binary: join(directory, 'etcd') })).rejects.toThrow('cannot be run as etcd');
   });
 
   it('says plainly when its port is taken', async () => {

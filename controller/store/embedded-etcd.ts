@@ -3,11 +3,12 @@
  * started, started again when it dies, and stopped with the controller; one that a killed controller left behind is
  * ended first.
  */
-import { chmod, mkdir, realpath } from 'node:fs/promises';
+import { chmod, realpath } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { makeDirectory } from '../../core/daemon/directory.js';
 import { replaceFile } from '../../core/daemon/durable-file.js';
 import { backoffMs, pause, withDeadline } from '../../core/lifetime.js';
 import { issue } from '../identity/ca.js';
@@ -77,8 +78,10 @@ export class EmbeddedEtcd implements AsyncDisposable {
   static async start(options: EmbeddedEtcdOptions, signal: AbortSignal): Promise<EmbeddedEtcd> {
     const { log } = options;
     const binary = await findProgram(options.binary ?? 'etcd');
-    if (binary === undefined) throw new EmbeddedEtcdError(MISSING);
-    await mkdir(join(options.directory, 'data'), { recursive: true, mode: 0o700 });
+    if (binary === undefined) {
+      throw new EmbeddedEtcdError(options.binary === undefined ? MISSING : `${options.binary} cannot be run as etcd`);
+    }
+    makeDirectory(join(options.directory, 'data'), 0o700);
     const directory = await realpath(options.directory);
     await chmod(directory, 0o700);
     for (const { pid } of await endOrphan(directory, STOP_MS, signal)) {

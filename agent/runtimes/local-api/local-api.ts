@@ -1,9 +1,11 @@
 /** The agent's unix socket. Only root can open it: its directory and itself are closed to everyone else. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { makeDirectory } from '../../../core/daemon/directory.js';
 import type { Logger } from '../../../core/daemon/log.js';
+import { WeftError } from '../../../core/errors.js';
 import { SandboxServiceService } from '../../../proto/gen/weft/v1/sandbox.js';
 import type { RuntimeAdapter, Sandboxes } from '../adapter.js';
 import { sandboxService } from './service.js';
@@ -32,10 +34,11 @@ export class LocalApi implements RuntimeAdapter {
   /** Rejects when another agent is alive behind the socket; one that a killed agent left is replaced. */
   async start(): Promise<void> {
     const { runDirectory, sandboxes, log } = this.#options;
-    mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+    makeDirectory(runDirectory, 0o700);
     chmodSync(runDirectory, 0o700);
     if (await isAlive(this.socket)) {
-      throw new Error(`another agent answers at ${this.socket}; stop it, or choose another --run-dir`);
+      const message = `another agent answers at ${this.socket}; stop it, or choose another --run-dir`;
+      throw new WeftError({ reason: 'ARGUMENT_INVALID', message });
     }
     rmSync(this.socket, { force: true });
     const server = new Server();

@@ -74,7 +74,7 @@ describe('weft-controller, as a process with an etcd of its own', () => {
 
   it.each([
     ['a directory that cannot be', ['--data-dir', '/dev/null/x'], 'cannot be used'],
-    ['no etcd', ['--etcd-binary', '/nowhere/etcd'], 'etcd is not installed'],
+    ['no etcd', ['--etcd-binary', '/nowhere/etcd'], '/nowhere/etcd cannot be run as etcd'],
     ['an address of another machine', ['--listen', '203.0.113.9:7070'], 'cannot listen on 203.0.113.9 port 7070'],
     [
       'credentials for etcd that are not there',

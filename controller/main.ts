@@ -61,7 +61,7 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
   const identity = await issueServer(ca, name);
 
   await using etcd = await openEtcd(options, log, signal);
-  await using store = new EtcdStore({ endpoints: etcd.endpoints, tls: etcd.tls });
+  await using store = new EtcdStore(etcd);
   const meta = await inPlainWords(loadOrCreateMeta(store, log, signal));
 
   const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
@@ -95,6 +95,8 @@ interface Etcd extends AsyncDisposable {
   readonly embedded: boolean;
   readonly endpoints: readonly string[];
   readonly tls: EtcdTls;
+  /** How often a silent connection is tried; what the store does by itself where undefined. */
+  readonly keepaliveMs?: number;
 }
 
 /** The etcd that was named, or one of the controller's own. */
@@ -118,8 +120,8 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
       signal,
     ),
   );
-  const { endpoints, tls } = etcd;
-  return { embedded: true, endpoints, tls, [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose]() };
+  const { endpoints, tls, keepaliveMs } = etcd;
+  return { embedded: true, endpoints, tls, keepaliveMs, [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose]() };
 }
 
 /** Says what a person has to put right without the stack that does not help them. */

@@ -48,8 +48,9 @@ describe('a program that has this terminal', () => {
     const program = path.join(dir, 'program.sh');
     writeFileSync(program, waiting(`trap 'sleep 0.3; echo "ended as it likes"; exit 9' INT`, ready));
     const weft = path.join(checkoutDirectory(), 'bin/weft');
-    // script(1) is the terminal; with -e it ends with the status of what it ran.
-    const line = `${weft} lab exec --lab one h1 -- sh ${program}`;
+    // script(1) is the terminal; with -e it ends with the status of what it ran. Its shell, were it to stay, would be
+    // ended by the Ctrl-C and be the one that answers.
+    const line = `exec ${weft} lab exec --lab one h1 -- sh ${program}`;
     const terminal = spawn('script', ['-qefc', line, '/dev/null'], { env: { ...process.env, WEFT_LAB_DIR: dir } });
     let said = '';
     terminal.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));

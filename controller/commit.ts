@@ -3,11 +3,13 @@
  * view to where it failed and decide again. Commits of many commands in one transaction will go in here, between
  * `decide` and `store.commit`.
  */
+import type { Clock } from '../core/clock.js';
 import { WeftError, type Rejection } from '../core/errors.js';
 import { backoffMs, deferred, pause, withDeadline, type Deferred } from '../core/lifetime.js';
 import { randomMac } from '../core/mac.js';
 import type { Cache } from './cache/cache.js';
 import type { Context, Decision } from './domain/decision.js';
+import type { Settings } from './domain/settings.js';
 import { GUARDS, objectKey } from './store/keys.js';
 import { StoreRefused, StoreUnavailable, type CommitResult, type Store, type Transaction } from './store/store.js';
 
@@ -22,6 +24,8 @@ export interface CommitterOptions {
   readonly store: Store;
   readonly cache: Cache;
   readonly observer: CommitObserver;
+  readonly settings: Settings;
+  readonly clock: Clock;
 }
 
 /** What a command has become: its result, and the revision at which it is part of the state. */
@@ -170,6 +174,8 @@ export class Committer {
       guardRevision: (key) => this.#guards.get(key) ?? 0n,
       cursor: (pool) => this.#cursors.get(pool),
       newMac: randomMac,
+      nowMs: this.#options.clock.now().getTime(),
+      settings: this.#options.settings,
       retried,
     };
   }

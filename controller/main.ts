@@ -70,7 +70,10 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
   await Promise.race([cache.listed, following.failed, aborted(signal)]);
   if (signal.aborted) return;
   using fanout = new Fanout({ cache, observer: metrics.fanout, ...meta, clock: systemClock });
-  const committer = new Committer({ store, cache, observer: metrics.commit });
+  const committer = new Committer({
+    ...{ store, cache, observer: metrics.commit, clock: systemClock },
+    settings: options.settings,
+  });
   const serve = new Serve({ log, observer: metrics.serve });
   const pools = options.pools.length > 0 ? options.pools : defaultPools(meta.clusterId);
   const services = {

@@ -7,6 +7,7 @@ import { NAME_RULE, isName } from '../core/name.js';
 import { VERSION } from '../core/version.js';
 import { DEFAULT_CONTROLLER_PORT } from '../proto/channel.js';
 import { parsePool, type SubnetPool } from './domain/subnet-pool.js';
+import { DEFAULT_HISTORY_RECORDS, DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
 import type { Role } from './identity/principal.js';
 
 export interface HostPort {
@@ -32,6 +33,8 @@ export interface RunOptions {
   readonly etcdBinary: string | undefined;
   /** Empty: the defaults. */
   readonly pools: readonly SubnetPool[];
+  readonly settings: Settings;
+  readonly historyRecords: number;
   readonly metrics: HostPort | undefined;
   readonly logLevel: LogLevel;
 }
@@ -43,6 +46,8 @@ export interface IssueOptions {
   readonly name: string;
   readonly out: string;
 }
+
+const HOUR_MS = 60 * 60 * 1_000;
 
 const DATA_DIR = '/var/lib/weft-controller';
 
@@ -79,6 +84,31 @@ export function parseOptions(
       new Option('--pool <cidr/size>', 'where automatic subnets come from (repeats)')
         .argParser(pool)
         .default([], '10.128.0.0/9/24, and a /48 of fd00::/8 cut into /64'),
+    )
+    .addOption(
+      new Option('--quarantine <seconds>', 'how long an address rests before it is chosen again')
+        .argParser((text) => wholeNumber(text, 0, 86_400))
+        .default(DEFAULT_SETTINGS.quarantineMs / 1_000),
+    )
+    .addOption(
+      new Option('--history <hours>', 'how long it is remembered who held an address')
+        .argParser((text) => wholeNumber(text, 0, 8_784))
+        .default(DEFAULT_SETTINGS.historyMs / HOUR_MS),
+    )
+    .addOption(
+      new Option('--history-records <n>', 'and of how many holders at most')
+        .argParser((text) => wholeNumber(text, 0, 10_000_000))
+        .default(DEFAULT_HISTORY_RECORDS),
+    )
+    .addOption(
+      new Option('--endpoints-per-network <n>', 'most endpoints of one network')
+        .argParser((text) => wholeNumber(text, 1, 1_000_000))
+        .default(DEFAULT_SETTINGS.endpointsPerNetwork),
+    )
+    .addOption(
+      new Option('--endpoints-per-host <n>', 'most endpoints of one host')
+        .argParser((text) => wholeNumber(text, 1, 1_000_000))
+        .default(DEFAULT_SETTINGS.endpointsPerHost),
     )
     .addOption(
       new Option('--metrics <host:port|off>', 'where /metrics is served')
@@ -120,12 +150,18 @@ interface RunFlags {
   readonly etcdKey?: string;
   readonly etcdBinary?: string;
   readonly pool: readonly SubnetPool[];
+  readonly quarantine: number;
+  readonly history: number;
+  readonly historyRecords: number;
+  readonly endpointsPerNetwork: number;
+  readonly endpointsPerHost: number;
   readonly metrics: HostPort | 'off';
   readonly logLevel: LogLevel;
 }
 
 function toRunOptions(flags: RunFlags, command: Command): RunOptions {
   const { dataDir, listen, name: ownName, etcdBinary, pool: pools, metrics, logLevel } = flags;
+  const { quarantine, history, historyRecords, endpointsPerNetwork, endpointsPerHost } = flags;
   const { etcdEndpoints, etcdCa, etcdCert, etcdKey } = flags;
   const files = [etcdCa, etcdCert, etcdKey];
   let etcd: ExternalEtcd | undefined;
@@ -141,6 +177,11 @@ function toRunOptions(flags: RunFlags, command: Command): RunOptions {
   }
   return {
     ...{ command: 'run', dataDir, listen, name: ownName, etcd, etcdBinary, pools, logLevel },
+    settings: {
+      ...{ quarantineMs: quarantine * 1_000, historyMs: history * HOUR_MS },
+      ...{ endpointsPerNetwork, endpointsPerHost },
+    },
+    historyRecords,
     metrics: metrics === 'off' ? undefined : metrics,
   };
 }
@@ -164,6 +205,14 @@ function hostPortOrOff(text: string): HostPort | 'off' {
 function name(text: string): string {
   if (!isName(text)) throw new InvalidArgumentError(NAME_RULE);
   return text;
+}
+
+function wholeNumber(text: string, min: number, max: number): number {
+  const number = /^\d{1,8}$/.test(text) ? Number(text) : NaN;
+  if (!(number >= min && number <= max)) {
+    throw new InvalidArgumentError(`expected a whole number from ${String(min)} to ${String(max)}`);
+  }
+  return number;
 }
 
 function urls(text: string): readonly string[] {

@@ -24,6 +24,7 @@ import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
 import { Cache } from './cache/cache.js';
 import { Committer } from './commit.js';
+import { DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
 import { defaultPools } from './domain/subnet-pool.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
@@ -46,13 +47,16 @@ export interface Brain extends AsyncDisposable {
 }
 
 /** A cache that follows `store`, and a committer on it. */
-export async function openBrain(store: Store): Promise<Brain> {
+export async function openBrain(store: Store, settings: Partial<Settings> = {}): Promise<Brain> {
   const stop = new AbortController();
   const metrics = createMetrics({ revision: () => 0n, streams: () => 0 });
   const cache = new Cache({ store, log: SILENT, patienceMs: 100 });
   const running = cache.run(stop.signal);
   await cache.listed;
-  const committer = new Committer({ store, cache, observer: metrics.commit });
+  const committer = new Committer({
+    ...{ store, cache, observer: metrics.commit, clock: systemClock },
+    settings: { ...DEFAULT_SETTINGS, ...settings },
+  });
   return {
     ...{ store, cache, committer },
     [Symbol.asyncDispose]: async () => {
@@ -72,8 +76,11 @@ export interface Harness extends AsyncDisposable {
 }
 
 /** A whole controller on `store`, listening on loopback. */
-export async function openController(store: Store, options: { readonly graceMs?: number } = {}): Promise<Harness> {
-  const brain = await openBrain(store);
+export async function openController(
+  store: Store,
+  options: { readonly graceMs?: number; readonly settings?: Partial<Settings> } = {},
+): Promise<Harness> {
+  const brain = await openBrain(store, options.settings);
   const { cache, committer } = brain;
   const meta = await loadOrCreateMeta(store, SILENT, new AbortController().signal);
   const fanout = new Fanout({

@@ -36,6 +36,8 @@ export interface Network {
   readonly revision: bigint;
   /** The request that made its last change. */
   readonly requestId: string;
+  /** Milliseconds since 1970, by the clock of the controller that made it; for display. */
+  readonly createTimeMs: number;
 }
 
 /** `pending`: recorded, not attached. `ready`: in its host's kernel. `removing`: to be taken out; addresses still held. */
@@ -57,6 +59,10 @@ export interface Endpoint {
   readonly state: EndpointState;
   readonly revision: bigint;
   readonly requestId: string;
+  /** The store's revision at which it was made. */
+  readonly createRevision: bigint;
+  /** Milliseconds since 1970, by the clock of the controller that made it; for display. */
+  readonly createTimeMs: number;
 }
 
 export interface Host {
@@ -67,6 +73,10 @@ export interface Host {
   /** 1 to 65535, stable. Its router MAC in each network comes from it. */
   readonly number: number;
   readonly version: string;
+  /** Where its own interfaces and routes lead, Weft's not among them. */
+  readonly prefixes: readonly Cidr[];
+  /** The last epoch in which it said what it runs; empty: it has not been asked yet. */
+  readonly declaredEpoch: string;
   readonly revision: bigint;
 }
 

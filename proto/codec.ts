@@ -31,11 +31,13 @@ export function encodeNetwork(network: Network): NetworkMessage {
     mtu: network.mtu ?? 0,
     labels: { ...network.labels },
     options: { ...network.options },
+    usage: undefined,
+    createTime: encodeTime(network.createTimeMs),
   };
 }
 
 function encodeSubnet({ cidr, gateway, ipRange, auxAddresses }: Subnet): SubnetMessage {
-  return { cidr, gateway, ipRange: ipRange ?? '', auxAddresses: { ...auxAddresses } };
+  return { cidr, gateway, ipRange: ipRange ?? '', auxAddresses: { ...auxAddresses }, usage: undefined };
 }
 
 /** Throws WireError. */
@@ -56,6 +58,7 @@ export function decodeNetwork(message: NetworkMessage): Network {
     options,
     revision,
     requestId,
+    createTimeMs: decodeTime(message.createTime),
   };
 }
 
@@ -86,12 +89,13 @@ export function encodeEndpoint(endpoint: Endpoint): EndpointMessage {
     addresses: [...endpoint.addresses],
     labels: { ...endpoint.labels },
     state: WIRE_STATE[endpoint.state],
+    createTime: encodeTime(endpoint.createTimeMs),
   };
 }
 
 /** Throws WireError. */
 export function decodeEndpoint(message: EndpointMessage): Endpoint {
-  const { sandbox, name, aliases, labels, revision, requestId } = message;
+  const { sandbox, name, aliases, labels, revision, createRevision, requestId } = message;
   for (const text of [sandbox, name, ...aliases]) if (!isName(text)) throw new WireError('endpoint.name', text);
   return {
     id: need('endpoint.id', message.id, parseEndpointId),
@@ -106,6 +110,8 @@ export function decodeEndpoint(message: EndpointMessage): Endpoint {
     state: decodeState(message.state),
     revision,
     requestId,
+    createRevision,
+    createTimeMs: decodeTime(message.createTime),
   };
 }
 
@@ -123,14 +129,10 @@ function decodeState(wire: WireState): EndpointState {
 }
 
 /** The host as it is stored; what only a running controller knows (state, acked revision, problems) is left empty. */
-export function encodeHost({ id, name, vtep, number, version, revision }: Host): HostMessage {
+export function encodeHost({ prefixes, ...host }: Host): HostMessage {
   return {
-    id,
-    name,
-    vtep,
-    number,
-    version,
-    revision,
+    ...host,
+    prefixes: [...prefixes],
     state: HostState.HOST_STATE_UNSPECIFIED,
     ackedRevision: 0n,
     problems: [],
@@ -139,7 +141,7 @@ export function encodeHost({ id, name, vtep, number, version, revision }: Host):
 
 /** Throws WireError. */
 export function decodeHost(message: HostMessage): Host {
-  const { name, number, version, revision } = message;
+  const { name, number, version, declaredEpoch, revision } = message;
   if (!isName(name)) throw new WireError('host.name', name);
   return {
     id: need('host.id', message.id, parseHostId),
@@ -147,6 +149,8 @@ export function decodeHost(message: HostMessage): Host {
     vtep: need('host.vtep', message.vtep, parseIp),
     number: hostNumber('host.number', number),
     version,
+    prefixes: message.prefixes.map((text) => need('host.prefixes', text, parseCidr)),
+    declaredEpoch,
     revision,
   };
 }
@@ -190,6 +194,15 @@ export function decodeChange(message: NetworkChange): Change {
 /** Throws WireError. */
 export function decodeDrop(message: NetworkDrop): Change {
   return { kind: 'drop', networkId: need('drop.network_id', message.networkId, parseNetworkId) };
+}
+
+/** The start of 1970 stands for a time that is not known. */
+function encodeTime(ms: number): Date | undefined {
+  return ms === 0 ? undefined : new Date(ms);
+}
+
+function decodeTime(time: Date | undefined): number {
+  return time?.getTime() ?? 0;
 }
 
 function hostNumber(field: string, number: number): number {

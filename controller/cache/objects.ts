@@ -28,7 +28,7 @@ export function putNetwork(network: Network): Put {
 
 /** What to write for an endpoint. */
 export function putEndpoint(endpoint: Endpoint): Put {
-  const message = encodeEndpoint({ ...endpoint, revision: 0n });
+  const message = encodeEndpoint({ ...endpoint, revision: 0n, createRevision: 0n });
   return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: EndpointMessage.encode(message).finish() };
 }
 
@@ -57,7 +57,7 @@ export function readObject(entry: KeyValue): ClusterObject | undefined {
       return { kind: 'network', value: network };
     }
     case 'endpoint': {
-      const endpoint = { ...decodeEndpoint(EndpointMessage.decode(value)), revision };
+      const endpoint = { ...decodeEndpoint(EndpointMessage.decode(value)), revision, createRevision: entry.createRevision };
       if (endpoint.id !== ref.id || endpoint.networkId !== ref.networkId) {
         throw new MalformedObject(`holds endpoint ${endpoint.id} of network ${endpoint.networkId}`);
       }

@@ -3,6 +3,7 @@ import type { Rejection } from '../../core/errors.js';
 import type { Mac } from '../../core/mac.js';
 import type { View } from '../cache/view.js';
 import type { Transaction } from '../store/store.js';
+import type { Settings } from './settings.js';
 
 /** Everything a rule may look at besides its command. */
 export interface Context {
@@ -14,6 +15,9 @@ export interface Context {
   /** Where the last search in a pool ended, by the pool's name; undefined: nobody has searched yet. */
   readonly cursor: (pool: string) => bigint | undefined;
   readonly newMac: () => Mac;
+  /** Milliseconds since 1970; for display only, nothing is decided by it. */
+  readonly nowMs: number;
+  readonly settings: Settings;
   /** An earlier try of this very command may have been committed: its outcome never became known. */
   readonly retried: boolean;
 }

@@ -56,6 +56,8 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     ...{ id, networkId, hostId, sandbox, name: sandbox, aliases, addresses: addresses.chosen, mac, labels, requestId },
     state: 'pending',
     revision: 0n,
+    createRevision: 0n,
+    createTimeMs: context.nowMs,
   };
   const guard = guardKey.sandbox(hostId, sandbox);
   const draft = new Draft()
@@ -66,7 +68,7 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     .serialize(guard, context.guardRevision(guard), id);
   for (const address of endpoint.addresses) draft.claim(guardKey.address(networkId, address), id);
   const moves: readonly CursorMove[] = addresses.moves;
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...endpoint, revision }), moves };
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...endpoint, revision, createRevision: revision }), moves };
 }
 
 /** Marks an endpoint as removing; its addresses stay held. Refuses with ENDPOINT_NOT_FOUND, NOT_ALLOWED. */

@@ -74,7 +74,7 @@ function admit(context: Context, { id, name, vtep, version }: RegisterHost): Dec
       message: `all ${String(HOST_NUMBER_RANGE.last)} host numbers are in use`,
     };
   }
-  const host: Host = { id, name, vtep, number, version, revision: 0n };
+  const host: Host = { id, name, vtep, number, version, prefixes: [], declaredEpoch: '', revision: 0n };
   const transaction = new Draft()
     .create(putHost(host))
     .claim(guardKey.hostName(name), id)

@@ -72,6 +72,7 @@ export function createNetwork(
   const { requestId } = context;
   const network: Network = {
     ...{ id, name, driver, vni, subnets, internal, mtu, labels, options, requestId },
+    createTimeMs: context.nowMs,
     revision: 0n,
   };
   const draft = new Draft()

@@ -5,6 +5,7 @@ export class Draft {
   readonly #compares: Compare[] = [];
   readonly #puts: Put[] = [];
   readonly #deletes: string[] = [];
+  readonly #deletePrefixes: string[] = [];
 
   /** A new object: nothing may stand under its key yet. */
   create(put: Put): this {
@@ -24,6 +25,16 @@ export class Draft {
 
   unchanged(key: string, modRevision: bigint): this {
     this.#compares.push({ kind: 'unchanged', key, modRevision });
+    return this;
+  }
+
+  notNewer(prefix: string, revision: bigint): this {
+    this.#compares.push({ kind: 'notNewer', prefix, revision });
+    return this;
+  }
+
+  absent(key: string): this {
+    this.#compares.push({ kind: 'absent', key });
     return this;
   }
 
@@ -52,7 +63,17 @@ export class Draft {
     return this;
   }
 
+  releasePrefix(prefix: string): this {
+    this.#deletePrefixes.push(prefix);
+    return this;
+  }
+
   build(): Transaction {
-    return { compares: this.#compares, puts: this.#puts, deletes: this.#deletes };
+    return {
+      compares: this.#compares,
+      puts: this.#puts,
+      deletes: this.#deletes,
+      ...(this.#deletePrefixes.length === 0 ? {} : { deletePrefixes: this.#deletePrefixes }),
+    };
   }
 }

@@ -3,6 +3,7 @@
  * (`g/`) are keys whose mere existence is the invariant (this name is taken, this address is held); nobody watches
  * them, and their values say who holds them.
  */
+import { parseIp, type IpAddress } from '../../core/address.js';
 import {
   parseEndpointId,
   parseHostId,
@@ -22,10 +23,14 @@ export const OBJECTS = `${ROOT}o/`;
 /** The prefix of everything that is only compared. */
 export const GUARDS = `${ROOT}g/`;
 
+/** The prefix of what is only read when somebody asks: who held an address before. */
+export const HISTORY = `${ROOT}h/addresses/`;
+
 /** Prefixes of all objects of a kind. */
 const HOSTS = `${OBJECTS}hosts/`;
 const NETWORKS = `${OBJECTS}networks/`;
 const ENDPOINTS = `${OBJECTS}endpoints/`;
+const RESTING = `${OBJECTS}resting/`;
 
 /** Keys of objects. */
 export const objectKey = {
@@ -33,11 +38,32 @@ export const objectKey = {
   host: (id: HostId): string => HOSTS + segment(id),
   network: (id: NetworkId): string => NETWORKS + segment(id),
   endpoint: (network: NetworkId, id: EndpointId): string => endpointsOf(network) + segment(id),
+  /** An address that is not chosen for a while after it was given back; `address` in its canonical text. */
+  resting: (network: NetworkId, address: string): string => restingIn(network) + segment(address),
 } as const;
 
 /** The prefix of a network's endpoints: while a key stands under it, the network is in use. */
 export function endpointsOf(network: NetworkId): string {
   return `${ENDPOINTS}${segment(network)}/`;
+}
+
+/** The prefix of a network's resting addresses. */
+export function restingIn(network: NetworkId): string {
+  return `${RESTING}${segment(network)}/`;
+}
+
+/** The prefix of an address's earlier holders, in whichever network; `address` in its canonical text. */
+export function historyOf(address: string): string {
+  return `${HISTORY}${segment(address)}/`;
+}
+
+/** One earlier holder of an address. */
+export function historyKey(holding: {
+  readonly address: string;
+  readonly networkId: NetworkId;
+  readonly endpointId: EndpointId;
+}): string {
+  return `${historyOf(holding.address)}${segment(holding.networkId)}/${segment(holding.endpointId)}`;
 }
 
 /** Keys of guards. Names are compared as DNS compares them, without case. */
@@ -60,6 +86,15 @@ export const guardKey = {
    * arrive together could connect it to one network twice, or to two networks that overlap. Goes with the last endpoint.
    */
   sandbox: (host: HostId, name: string): string => `${GUARDS}sandboxes/${segment(host)}/${segment(nameKey(name))}`,
+  /**
+   * Written by whatever puts a sandbox on this network and another; compared by what changes the network's subnets, so
+   * that no sandbox comes to be on two networks that overlap.
+   */
+  multihomed: (network: NetworkId): string => `${GUARDS}multihomed/${segment(network)}`,
+  /** Compared and rewritten by every create that comes near a network's quota of endpoints, so that it is exact. */
+  networkQuota: (network: NetworkId): string => `${GUARDS}quotas/network/${segment(network)}`,
+  /** The same for a host's. */
+  hostQuota: (host: HostId): string => `${GUARDS}quotas/host/${segment(host)}`,
   /** Compared and rewritten by everything that chooses a subnet in this space, so that such choices are serial. */
   space: (space: string): string => `${GUARDS}spaces/${segment(space)}`,
 } as const;
@@ -69,7 +104,8 @@ export type ObjectRef =
   | { readonly kind: 'meta' }
   | { readonly kind: 'host'; readonly id: HostId }
   | { readonly kind: 'network'; readonly id: NetworkId }
-  | { readonly kind: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId };
+  | { readonly kind: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId }
+  | { readonly kind: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress };
 
 /** What `key` names; undefined for guards, for keys of others, and for kinds that a newer Weft may have added. */
 export function parseObjectKey(key: string): ObjectRef | undefined {
@@ -81,6 +117,11 @@ export function parseObjectKey(key: string): ObjectRef | undefined {
     const networkId = parseNetworkId(first);
     const id = parseEndpointId(second ?? '');
     return networkId === undefined || id === undefined ? undefined : { kind: 'endpoint', networkId, id };
+  }
+  if (kind === 'resting') {
+    const networkId = parseNetworkId(first);
+    const address = parseIp(second ?? '');
+    return networkId === undefined || address === undefined ? undefined : { kind: 'resting', networkId, address };
   }
   if (second !== undefined) return undefined;
   if (kind === 'hosts') {

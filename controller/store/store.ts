@@ -16,12 +16,16 @@ export type Compare =
   | { readonly kind: 'absent'; readonly key: string }
   | { readonly kind: 'present'; readonly key: string }
   | { readonly kind: 'unchanged'; readonly key: string; readonly modRevision: bigint }
-  | { readonly kind: 'emptyPrefix'; readonly prefix: string };
+  | { readonly kind: 'emptyPrefix'; readonly prefix: string }
+  /** No key that begins with `prefix` was written after `revision`. Deleting is not seen. */
+  | { readonly kind: 'notNewer'; readonly prefix: string; readonly revision: bigint };
 
 /** A key to write. */
 export interface Put {
   readonly key: string;
   readonly value: Uint8Array;
+  /** The key goes by itself, no sooner than after so many milliseconds, and at most an eighth and two seconds later. */
+  readonly ttlMs?: number;
 }
 
 /**
@@ -32,6 +36,8 @@ export interface Transaction {
   readonly compares: readonly Compare[];
   readonly puts: readonly Put[];
   readonly deletes: readonly string[];
+  /** Everything under these goes too; none may begin, or be begun by, a key that is put. */
+  readonly deletePrefixes?: readonly string[];
 }
 
 /**
@@ -72,6 +78,10 @@ export interface Store extends AsyncDisposable {
   get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
   /** Complete and from one revision, however large. */
   list(prefix: string, signal: AbortSignal): Promise<Listing>;
+  /** How many keys are under a prefix. */
+  count(prefix: string, signal: AbortSignal): Promise<number>;
+  /** The keys under a prefix that were written longest ago, at most `limit`, the oldest first. */
+  oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
    * tries again. Never repeated by the store itself.

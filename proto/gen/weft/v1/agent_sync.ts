@@ -27,10 +27,14 @@ export const protobufFileName = "weft/v1/agent_sync.proto";
 
 /** From the agent. */
 export interface SyncRequest {
-  message: { $case: "hello"; value: Hello } | { $case: "ack"; value: Ack } | { $case: "nack"; value: Nack } | {
-    $case: "report";
-    value: Report;
-  } | undefined;
+  message:
+    | { $case: "hello"; value: Hello }
+    | { $case: "ack"; value: Ack }
+    | { $case: "nack"; value: Nack }
+    | { $case: "report"; value: Report }
+    | { $case: "declaration"; value: Declaration }
+    | { $case: "prefixes"; value: HostPrefixes }
+    | undefined;
 }
 
 /** Who the host is. Its name is the one in its certificate. */
@@ -43,6 +47,24 @@ export interface Hello {
   version: string;
   /** The epoch the agent last followed; empty at first. */
   epoch: string;
+  prefixes: HostPrefixes | undefined;
+}
+
+/** Subnets that the host's own interfaces and routes lead to, without Weft's: "192.0.2.0/24". Sent again when they change. */
+export interface HostPrefixes {
+  cidrs: string[];
+}
+
+/**
+ * What the host runs, from before the epoch of the Welcome that asked for it. What the state does not have is taken
+ * over from here where nothing else has its place; what is not taken over is missing from the snapshot that follows.
+ */
+export interface Declaration {
+  /** Of the Welcome that asked. */
+  epoch: string;
+  networks: Network[];
+  /** Of this host, none of them removing. */
+  endpoints: Endpoint[];
 }
 
 /** The host's kernel has everything up to this revision that concerns it. */
@@ -86,6 +108,8 @@ export interface Welcome {
   hostNumber: number;
   /** The host's name, as its certificate has it. */
   hostName: string;
+  /** The store was restored since the agent last followed it: nothing more is sent before its Declaration. */
+  declare: boolean;
 }
 
 /** A network in full, as of `revision`. Takes the place of all that was known of it. */
@@ -146,6 +170,12 @@ export const SyncRequest: MessageFns<SyncRequest> = {
       case "report":
         Report.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "declaration":
+        Declaration.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+      case "prefixes":
+        HostPrefixes.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -195,6 +225,22 @@ export const SyncRequest: MessageFns<SyncRequest> = {
             message.message = { $case: "report", value: Report.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "declaration", value: Declaration.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "prefixes", value: HostPrefixes.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -217,6 +263,10 @@ export const SyncRequest: MessageFns<SyncRequest> = {
         ? { $case: "nack", value: Nack.fromJSON(object.nack) }
         : isSet(object.report)
         ? { $case: "report", value: Report.fromJSON(object.report) }
+        : isSet(object.declaration)
+        ? { $case: "declaration", value: Declaration.fromJSON(object.declaration) }
+        : isSet(object.prefixes)
+        ? { $case: "prefixes", value: HostPrefixes.fromJSON(object.prefixes) }
         : undefined,
     };
   },
@@ -231,6 +281,10 @@ export const SyncRequest: MessageFns<SyncRequest> = {
       obj.nack = Nack.toJSON(message.message.value);
     } else if (message.message?.$case === "report") {
       obj.report = Report.toJSON(message.message.value);
+    } else if (message.message?.$case === "declaration") {
+      obj.declaration = Declaration.toJSON(message.message.value);
+    } else if (message.message?.$case === "prefixes") {
+      obj.prefixes = HostPrefixes.toJSON(message.message.value);
     }
     return obj;
   },
@@ -265,13 +319,25 @@ export const SyncRequest: MessageFns<SyncRequest> = {
         }
         break;
       }
+      case "declaration": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "declaration", value: Declaration.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "prefixes": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "prefixes", value: HostPrefixes.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseHello(): Hello {
-  return { hostId: "", vtep: "", version: "", epoch: "" };
+  return { hostId: "", vtep: "", version: "", epoch: "", prefixes: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -287,6 +353,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.epoch !== "") {
       writer.uint32(34).string(message.epoch);
+    }
+    if (message.prefixes !== undefined) {
+      HostPrefixes.encode(message.prefixes, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -336,6 +405,14 @@ export const Hello: MessageFns<Hello> = {
             message.epoch = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.prefixes = HostPrefixes.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -358,6 +435,7 @@ export const Hello: MessageFns<Hello> = {
       vtep: isSet(object.vtep) ? globalThis.String(object.vtep) : "",
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
+      prefixes: isSet(object.prefixes) ? HostPrefixes.fromJSON(object.prefixes) : undefined,
     };
   },
 
@@ -375,6 +453,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.epoch !== "") {
       obj.epoch = message.epoch;
     }
+    if (message.prefixes !== undefined) {
+      obj.prefixes = HostPrefixes.toJSON(message.prefixes);
+    }
     return obj;
   },
 
@@ -387,6 +468,179 @@ export const Hello: MessageFns<Hello> = {
     message.vtep = object.vtep ?? "";
     message.version = object.version ?? "";
     message.epoch = object.epoch ?? "";
+    message.prefixes = (object.prefixes !== undefined && object.prefixes !== null)
+      ? HostPrefixes.fromPartial(object.prefixes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHostPrefixes(): HostPrefixes {
+  return { cidrs: [] };
+}
+
+export const HostPrefixes: MessageFns<HostPrefixes> = {
+  encode(message: HostPrefixes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cidrs) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostPrefixes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostPrefixes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cidrs.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostPrefixes {
+    return { cidrs: globalThis.Array.isArray(object?.cidrs) ? object.cidrs.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: HostPrefixes): unknown {
+    const obj: any = {};
+    if (message.cidrs?.length) {
+      obj.cidrs = message.cidrs;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostPrefixes>): HostPrefixes {
+    return HostPrefixes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostPrefixes>): HostPrefixes {
+    const message = createBaseHostPrefixes();
+    message.cidrs = object.cidrs?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDeclaration(): Declaration {
+  return { epoch: "", networks: [], endpoints: [] };
+}
+
+export const Declaration: MessageFns<Declaration> = {
+  encode(message: Declaration, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== "") {
+      writer.uint32(10).string(message.epoch);
+    }
+    for (const v of message.networks) {
+      Network.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.endpoints) {
+      Endpoint.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Declaration {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeclaration();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networks.push(Network.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.endpoints.push(Endpoint.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Declaration {
+    return {
+      epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
+      networks: globalThis.Array.isArray(object?.networks) ? object.networks.map((e: any) => Network.fromJSON(e)) : [],
+      endpoints: globalThis.Array.isArray(object?.endpoints)
+        ? object.endpoints.map((e: any) => Endpoint.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Declaration): unknown {
+    const obj: any = {};
+    if (message.epoch !== "") {
+      obj.epoch = message.epoch;
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => Network.toJSON(e));
+    }
+    if (message.endpoints?.length) {
+      obj.endpoints = message.endpoints.map((e) => Endpoint.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Declaration>): Declaration {
+    return Declaration.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Declaration>): Declaration {
+    const message = createBaseDeclaration();
+    message.epoch = object.epoch ?? "";
+    message.networks = object.networks?.map((e) => Network.fromPartial(e)) || [];
+    message.endpoints = object.endpoints?.map((e) => Endpoint.fromPartial(e)) || [];
     return message;
   },
 };
@@ -827,7 +1081,7 @@ export const SyncResponse: MessageFns<SyncResponse> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { clusterId: "", epoch: "", session: "", hostNumber: 0, hostName: "" };
+  return { clusterId: "", epoch: "", session: "", hostNumber: 0, hostName: "", declare: false };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -846,6 +1100,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.hostName !== "") {
       writer.uint32(42).string(message.hostName);
+    }
+    if (message.declare !== false) {
+      writer.uint32(48).bool(message.declare);
     }
     return writer;
   },
@@ -903,6 +1160,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.hostName = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.declare = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -934,6 +1199,7 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.host_name)
         ? globalThis.String(object.host_name)
         : "",
+      declare: isSet(object.declare) ? globalThis.Boolean(object.declare) : false,
     };
   },
 
@@ -954,6 +1220,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.hostName !== "") {
       obj.hostName = message.hostName;
     }
+    if (message.declare !== false) {
+      obj.declare = message.declare;
+    }
     return obj;
   },
 
@@ -967,6 +1236,7 @@ export const Welcome: MessageFns<Welcome> = {
     message.session = object.session ?? "";
     message.hostNumber = object.hostNumber ?? 0;
     message.hostName = object.hostName ?? "";
+    message.declare = object.declare ?? false;
     return message;
   },
 };

@@ -11,7 +11,11 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type ClientWritableStream,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -40,6 +44,18 @@ export interface GetStatusResponse {
   networks: number;
   endpoints: number;
   hosts: Host[];
+  /** What needs an operator, the most urgent first. */
+  warnings: Warning[];
+}
+
+/** Something that works, and will not for long. */
+export interface Warning {
+  /** Stable, for programs: "ETCD_NO_SPACE", "ETCD_MEMBER_DOWN", "ADDRESSES_SCARCE", "RESTORE_UNFINISHED", ... */
+  reason: string;
+  /** Which thing: "network web", "etcd https://192.0.2.1:2379". */
+  object: string;
+  /** What is wrong and what to do. */
+  message: string;
 }
 
 /** The store's health as the answering controller sees it. */
@@ -50,6 +66,45 @@ export interface EtcdStatus {
   version: string;
   /** Bytes on disk. */
   databaseSize: bigint;
+  /** Bytes of them that hold anything; the rest is what defragmentation gives back. */
+  databaseSizeInUse: bigint;
+  /** Bytes past which etcd takes no writes; 0: unknown. */
+  databaseQuota: bigint;
+  members: EtcdMember[];
+  /** Of an embedded one; empty: none of the controller's own. */
+  dataDir: string;
+}
+
+/** One member of the etcd cluster. */
+export interface EtcdMember {
+  endpoint: string;
+  healthy: boolean;
+  leader: boolean;
+  /** Why it is not healthy. */
+  problem: string;
+}
+
+/** Nothing to say. */
+export interface BackupRequest {
+}
+
+/** The next part of the file. */
+export interface BackupResponse {
+  data: Buffer;
+}
+
+/** The next part of the file. */
+export interface RestoreRequest {
+  data: Buffer;
+}
+
+/** What there is now. */
+export interface RestoreResponse {
+  epoch: string;
+  revision: bigint;
+  networks: number;
+  endpoints: number;
+  hosts: number;
 }
 
 /** Which revision to wait for; the call's deadline is the limit. */
@@ -117,7 +172,17 @@ export const GetStatusRequest: MessageFns<GetStatusRequest> = {
 };
 
 function createBaseGetStatusResponse(): GetStatusResponse {
-  return { clusterId: "", epoch: "", revision: 0n, version: "", etcd: undefined, networks: 0, endpoints: 0, hosts: [] };
+  return {
+    clusterId: "",
+    epoch: "",
+    revision: 0n,
+    version: "",
+    etcd: undefined,
+    networks: 0,
+    endpoints: 0,
+    hosts: [],
+    warnings: [],
+  };
 }
 
 export const GetStatusResponse: MessageFns<GetStatusResponse> = {
@@ -148,6 +213,9 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     for (const v of message.hosts) {
       Host.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.warnings) {
+      Warning.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -229,6 +297,14 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.hosts.push(Host.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -255,6 +331,7 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
       networks: isSet(object.networks) ? globalThis.Number(object.networks) : 0,
       endpoints: isSet(object.endpoints) ? globalThis.Number(object.endpoints) : 0,
       hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => Host.fromJSON(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
     };
   },
 
@@ -284,6 +361,9 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     if (message.hosts?.length) {
       obj.hosts = message.hosts.map((e) => Host.toJSON(e));
     }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
+    }
     return obj;
   },
 
@@ -302,12 +382,123 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     message.networks = object.networks ?? 0;
     message.endpoints = object.endpoints ?? 0;
     message.hosts = object.hosts?.map((e) => Host.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWarning(): Warning {
+  return { reason: "", object: "", message: "" };
+}
+
+export const Warning: MessageFns<Warning> = {
+  encode(message: Warning, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.object !== "") {
+      writer.uint32(18).string(message.object);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Warning {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWarning();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.object = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Warning {
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      object: isSet(object.object) ? globalThis.String(object.object) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: Warning): unknown {
+    const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.object !== "") {
+      obj.object = message.object;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Warning>): Warning {
+    return Warning.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Warning>): Warning {
+    const message = createBaseWarning();
+    message.reason = object.reason ?? "";
+    message.object = object.object ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };
 
 function createBaseEtcdStatus(): EtcdStatus {
-  return { embedded: false, endpoints: [], version: "", databaseSize: 0n };
+  return {
+    embedded: false,
+    endpoints: [],
+    version: "",
+    databaseSize: 0n,
+    databaseSizeInUse: 0n,
+    databaseQuota: 0n,
+    members: [],
+    dataDir: "",
+  };
 }
 
 export const EtcdStatus: MessageFns<EtcdStatus> = {
@@ -326,6 +517,24 @@ export const EtcdStatus: MessageFns<EtcdStatus> = {
         throw new globalThis.Error("value provided for field message.databaseSize of type int64 too large");
       }
       writer.uint32(32).int64(message.databaseSize);
+    }
+    if (message.databaseSizeInUse !== 0n) {
+      if (BigInt.asIntN(64, message.databaseSizeInUse) !== message.databaseSizeInUse) {
+        throw new globalThis.Error("value provided for field message.databaseSizeInUse of type int64 too large");
+      }
+      writer.uint32(40).int64(message.databaseSizeInUse);
+    }
+    if (message.databaseQuota !== 0n) {
+      if (BigInt.asIntN(64, message.databaseQuota) !== message.databaseQuota) {
+        throw new globalThis.Error("value provided for field message.databaseQuota of type int64 too large");
+      }
+      writer.uint32(48).int64(message.databaseQuota);
+    }
+    for (const v of message.members) {
+      EtcdMember.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.dataDir !== "") {
+      writer.uint32(66).string(message.dataDir);
     }
     return writer;
   },
@@ -375,6 +584,38 @@ export const EtcdStatus: MessageFns<EtcdStatus> = {
             message.databaseSize = reader.int64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.databaseSizeInUse = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.databaseQuota = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.members.push(EtcdMember.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.dataDir = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -399,6 +640,24 @@ export const EtcdStatus: MessageFns<EtcdStatus> = {
         : isSet(object.database_size)
         ? BigInt(object.database_size)
         : 0n,
+      databaseSizeInUse: isSet(object.databaseSizeInUse)
+        ? BigInt(object.databaseSizeInUse)
+        : isSet(object.database_size_in_use)
+        ? BigInt(object.database_size_in_use)
+        : 0n,
+      databaseQuota: isSet(object.databaseQuota)
+        ? BigInt(object.databaseQuota)
+        : isSet(object.database_quota)
+        ? BigInt(object.database_quota)
+        : 0n,
+      members: globalThis.Array.isArray(object?.members)
+        ? object.members.map((e: any) => EtcdMember.fromJSON(e))
+        : [],
+      dataDir: isSet(object.dataDir)
+        ? globalThis.String(object.dataDir)
+        : isSet(object.data_dir)
+        ? globalThis.String(object.data_dir)
+        : "",
     };
   },
 
@@ -416,6 +675,18 @@ export const EtcdStatus: MessageFns<EtcdStatus> = {
     if (message.databaseSize !== 0n) {
       obj.databaseSize = message.databaseSize.toString();
     }
+    if (message.databaseSizeInUse !== 0n) {
+      obj.databaseSizeInUse = message.databaseSizeInUse.toString();
+    }
+    if (message.databaseQuota !== 0n) {
+      obj.databaseQuota = message.databaseQuota.toString();
+    }
+    if (message.members?.length) {
+      obj.members = message.members.map((e) => EtcdMember.toJSON(e));
+    }
+    if (message.dataDir !== "") {
+      obj.dataDir = message.dataDir;
+    }
     return obj;
   },
 
@@ -430,6 +701,453 @@ export const EtcdStatus: MessageFns<EtcdStatus> = {
     message.databaseSize = (object.databaseSize !== undefined && object.databaseSize !== null)
       ? BigInt(object.databaseSize)
       : 0n;
+    message.databaseSizeInUse = (object.databaseSizeInUse !== undefined && object.databaseSizeInUse !== null)
+      ? BigInt(object.databaseSizeInUse)
+      : 0n;
+    message.databaseQuota = (object.databaseQuota !== undefined && object.databaseQuota !== null)
+      ? BigInt(object.databaseQuota)
+      : 0n;
+    message.members = object.members?.map((e) => EtcdMember.fromPartial(e)) || [];
+    message.dataDir = object.dataDir ?? "";
+    return message;
+  },
+};
+
+function createBaseEtcdMember(): EtcdMember {
+  return { endpoint: "", healthy: false, leader: false, problem: "" };
+}
+
+export const EtcdMember: MessageFns<EtcdMember> = {
+  encode(message: EtcdMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.healthy !== false) {
+      writer.uint32(16).bool(message.healthy);
+    }
+    if (message.leader !== false) {
+      writer.uint32(24).bool(message.leader);
+    }
+    if (message.problem !== "") {
+      writer.uint32(34).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EtcdMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEtcdMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.healthy = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leader = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EtcdMember {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      healthy: isSet(object.healthy) ? globalThis.Boolean(object.healthy) : false,
+      leader: isSet(object.leader) ? globalThis.Boolean(object.leader) : false,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+    };
+  },
+
+  toJSON(message: EtcdMember): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.healthy !== false) {
+      obj.healthy = message.healthy;
+    }
+    if (message.leader !== false) {
+      obj.leader = message.leader;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EtcdMember>): EtcdMember {
+    return EtcdMember.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EtcdMember>): EtcdMember {
+    const message = createBaseEtcdMember();
+    message.endpoint = object.endpoint ?? "";
+    message.healthy = object.healthy ?? false;
+    message.leader = object.leader ?? false;
+    message.problem = object.problem ?? "";
+    return message;
+  },
+};
+
+function createBaseBackupRequest(): BackupRequest {
+  return {};
+}
+
+export const BackupRequest: MessageFns<BackupRequest> = {
+  encode(_: BackupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): BackupRequest {
+    return {};
+  },
+
+  toJSON(_: BackupRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupRequest>): BackupRequest {
+    return BackupRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<BackupRequest>): BackupRequest {
+    const message = createBaseBackupRequest();
+    return message;
+  },
+};
+
+function createBaseBackupResponse(): BackupResponse {
+  return { data: Buffer.alloc(0) };
+}
+
+export const BackupResponse: MessageFns<BackupResponse> = {
+  encode(message: BackupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupResponse {
+    return { data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0) };
+  },
+
+  toJSON(message: BackupResponse): unknown {
+    const obj: any = {};
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupResponse>): BackupResponse {
+    return BackupResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupResponse>): BackupResponse {
+    const message = createBaseBackupResponse();
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseRestoreRequest(): RestoreRequest {
+  return { data: Buffer.alloc(0) };
+}
+
+export const RestoreRequest: MessageFns<RestoreRequest> = {
+  encode(message: RestoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RestoreRequest {
+    return { data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0) };
+  },
+
+  toJSON(message: RestoreRequest): unknown {
+    const obj: any = {};
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RestoreRequest>): RestoreRequest {
+    return RestoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestoreRequest>): RestoreRequest {
+    const message = createBaseRestoreRequest();
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseRestoreResponse(): RestoreResponse {
+  return { epoch: "", revision: 0n, networks: 0, endpoints: 0, hosts: 0 };
+}
+
+export const RestoreResponse: MessageFns<RestoreResponse> = {
+  encode(message: RestoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== "") {
+      writer.uint32(10).string(message.epoch);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(16).int64(message.revision);
+    }
+    if (message.networks !== 0) {
+      writer.uint32(24).uint32(message.networks);
+    }
+    if (message.endpoints !== 0) {
+      writer.uint32(32).uint32(message.endpoints);
+    }
+    if (message.hosts !== 0) {
+      writer.uint32(40).uint32(message.hosts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.networks = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.endpoints = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.hosts = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RestoreResponse {
+    return {
+      epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      networks: isSet(object.networks) ? globalThis.Number(object.networks) : 0,
+      endpoints: isSet(object.endpoints) ? globalThis.Number(object.endpoints) : 0,
+      hosts: isSet(object.hosts) ? globalThis.Number(object.hosts) : 0,
+    };
+  },
+
+  toJSON(message: RestoreResponse): unknown {
+    const obj: any = {};
+    if (message.epoch !== "") {
+      obj.epoch = message.epoch;
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    if (message.networks !== 0) {
+      obj.networks = Math.round(message.networks);
+    }
+    if (message.endpoints !== 0) {
+      obj.endpoints = Math.round(message.endpoints);
+    }
+    if (message.hosts !== 0) {
+      obj.hosts = Math.round(message.hosts);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RestoreResponse>): RestoreResponse {
+    return RestoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestoreResponse>): RestoreResponse {
+    const message = createBaseRestoreResponse();
+    message.epoch = object.epoch ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.networks = object.networks ?? 0;
+    message.endpoints = object.endpoints ?? 0;
+    message.hosts = object.hosts ?? 0;
     return message;
   },
 };
@@ -619,6 +1337,29 @@ export const ClusterServiceService = {
     responseSerialize: (value: WaitResponse): Buffer => Buffer.from(WaitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WaitResponse => WaitResponse.decode(value),
   },
+  /** The whole state as of one revision, as a file to be kept. */
+  backup: {
+    path: "/weft.v1.ClusterService/Backup" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BackupRequest): Buffer => Buffer.from(BackupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BackupRequest => BackupRequest.decode(value),
+    responseSerialize: (value: BackupResponse): Buffer => Buffer.from(BackupResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BackupResponse => BackupResponse.decode(value),
+  },
+  /**
+   * Puts the state of a backup in the place of what there is, under a new epoch. Then every agent says what it runs, and
+   * nothing is allocated before all have.
+   */
+  restore: {
+    path: "/weft.v1.ClusterService/Restore" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: RestoreRequest): Buffer => Buffer.from(RestoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RestoreRequest => RestoreRequest.decode(value),
+    responseSerialize: (value: RestoreResponse): Buffer => Buffer.from(RestoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RestoreResponse => RestoreResponse.decode(value),
+  },
 } as const;
 
 export interface ClusterServiceServer extends UntypedServiceImplementation {
@@ -626,6 +1367,13 @@ export interface ClusterServiceServer extends UntypedServiceImplementation {
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
   /** Returns when every reachable host that `revision` concerns has it in its kernel. DEADLINE_EXCEEDED names the laggards. */
   wait: handleUnaryCall<WaitRequest, WaitResponse>;
+  /** The whole state as of one revision, as a file to be kept. */
+  backup: handleServerStreamingCall<BackupRequest, BackupResponse>;
+  /**
+   * Puts the state of a backup in the place of what there is, under a new epoch. Then every agent says what it runs, and
+   * nothing is allocated before all have.
+   */
+  restore: handleClientStreamingCall<RestoreRequest, RestoreResponse>;
 }
 
 export interface ClusterServiceClient extends Client {
@@ -658,6 +1406,33 @@ export interface ClusterServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WaitResponse) => void,
   ): ClientUnaryCall;
+  /** The whole state as of one revision, as a file to be kept. */
+  backup(request: BackupRequest, options?: Partial<CallOptions>): ClientReadableStream<BackupResponse>;
+  backup(
+    request: BackupRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BackupResponse>;
+  /**
+   * Puts the state of a backup in the place of what there is, under a new epoch. Then every agent says what it runs, and
+   * nothing is allocated before all have.
+   */
+  restore(
+    callback: (error: ServiceError | null, response: RestoreResponse) => void,
+  ): ClientWritableStream<RestoreRequest>;
+  restore(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RestoreResponse) => void,
+  ): ClientWritableStream<RestoreRequest>;
+  restore(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RestoreResponse) => void,
+  ): ClientWritableStream<RestoreRequest>;
+  restore(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RestoreResponse) => void,
+  ): ClientWritableStream<RestoreRequest>;
 }
 
 export const ClusterServiceClient = makeGenericClientConstructor(
@@ -668,6 +1443,14 @@ export const ClusterServiceClient = makeGenericClientConstructor(
   service: typeof ClusterServiceService;
   serviceName: string;
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 

@@ -18,6 +18,8 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { Status } from "../../google/rpc/status.js";
 
 export const protobufPackage = "weft.v1";
 
@@ -92,6 +94,10 @@ export interface Endpoint {
   revision: bigint;
   /** The request that made its last change, as it stands in the logs. */
   requestId: string;
+  /** The store's revision at which it was made. */
+  createRevision: bigint;
+  /** By the clock of the controller that made it; for display. */
+  createTime: Date | undefined;
 }
 
 export interface Endpoint_LabelsEntry {
@@ -129,6 +135,62 @@ export interface CreateEndpointResponse {
   revision: bigint;
 }
 
+/** Endpoints to make, at most 1000. */
+export interface BatchCreateEndpointsRequest {
+  requests: CreateEndpointRequest[];
+}
+
+/** What became of each, in the order of the requests. */
+export interface BatchCreateEndpointsResponse {
+  results: BatchCreateEndpointsResult[];
+  /** At which everything that was made is there. */
+  revision: bigint;
+}
+
+/** One endpoint, or why there is none. */
+export interface BatchCreateEndpointsResult {
+  outcome: { $case: "endpoint"; value: Endpoint } | //
+  /** Code, message and details as the status of a Create would have them. */
+  { $case: "error"; value: Status } | undefined;
+}
+
+/** Whose history to read. */
+export interface ListAddressHistoryRequest {
+  address: string;
+  /** Name or id; empty: in every network, also those that are gone. */
+  network: string;
+  /** 0: 1000; at most 10000. */
+  pageSize: number;
+  /** From the page before; empty: the first page. */
+  pageToken: string;
+}
+
+/** One page of holders. */
+export interface ListAddressHistoryResponse {
+  holdings: AddressHolding[];
+  /** Empty: this was the last page. */
+  nextPageToken: string;
+  revision: bigint;
+}
+
+/** One endpoint's time with an address. Revisions give the order; times are for display. */
+export interface AddressHolding {
+  address: string;
+  networkId: string;
+  /** As it was when the address was given back. */
+  network: string;
+  endpointId: string;
+  hostId: string;
+  host: string;
+  sandbox: string;
+  mac: string;
+  fromRevision: bigint;
+  /** 0: it holds the address now. */
+  untilRevision: bigint;
+  fromTime: Date | undefined;
+  untilTime: Date | undefined;
+}
+
 /** Which endpoint to read. */
 export interface GetEndpointRequest {
   id: string;
@@ -155,6 +217,11 @@ export interface ListEndpointsRequest {
   /** From the page before; empty: the first page. */
   pageToken: string;
   minRevision: bigint;
+  /**
+   * "label=K", "label=K=V", "label!=K", "name=PART", "sandbox=PART", "id=PREFIX", "state=pending|ready|removing".
+   * Labels must all fit, of the others one of each kind.
+   */
+  filters: string[];
 }
 
 /** One page of endpoints. */
@@ -189,6 +256,8 @@ function createBaseEndpoint(): Endpoint {
     state: 0,
     revision: 0n,
     requestId: "",
+    createRevision: 0n,
+    createTime: undefined,
   };
 }
 
@@ -232,6 +301,15 @@ export const Endpoint: MessageFns<Endpoint> = {
     }
     if (message.requestId !== "") {
       writer.uint32(98).string(message.requestId);
+    }
+    if (message.createRevision !== 0n) {
+      if (BigInt.asIntN(64, message.createRevision) !== message.createRevision) {
+        throw new globalThis.Error("value provided for field message.createRevision of type int64 too large");
+      }
+      writer.uint32(104).int64(message.createRevision);
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -348,6 +426,22 @@ export const Endpoint: MessageFns<Endpoint> = {
             message.requestId = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.createRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -401,6 +495,16 @@ export const Endpoint: MessageFns<Endpoint> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
+      createRevision: isSet(object.createRevision)
+        ? BigInt(object.createRevision)
+        : isSet(object.create_revision)
+        ? BigInt(object.create_revision)
+        : 0n,
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
     };
   },
 
@@ -448,6 +552,12 @@ export const Endpoint: MessageFns<Endpoint> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
+    if (message.createRevision !== 0n) {
+      obj.createRevision = message.createRevision.toString();
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
     return obj;
   },
 
@@ -476,6 +586,10 @@ export const Endpoint: MessageFns<Endpoint> = {
     message.state = object.state ?? 0;
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.requestId = object.requestId ?? "";
+    message.createRevision = (object.createRevision !== undefined && object.createRevision !== null)
+      ? BigInt(object.createRevision)
+      : 0n;
+    message.createTime = object.createTime ?? undefined;
     return message;
   },
 };
@@ -969,6 +1083,799 @@ export const CreateEndpointResponse: MessageFns<CreateEndpointResponse> = {
   },
 };
 
+function createBaseBatchCreateEndpointsRequest(): BatchCreateEndpointsRequest {
+  return { requests: [] };
+}
+
+export const BatchCreateEndpointsRequest: MessageFns<BatchCreateEndpointsRequest> = {
+  encode(message: BatchCreateEndpointsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requests) {
+      CreateEndpointRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateEndpointsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateEndpointsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requests.push(CreateEndpointRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateEndpointsRequest {
+    return {
+      requests: globalThis.Array.isArray(object?.requests)
+        ? object.requests.map((e: any) => CreateEndpointRequest.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchCreateEndpointsRequest): unknown {
+    const obj: any = {};
+    if (message.requests?.length) {
+      obj.requests = message.requests.map((e) => CreateEndpointRequest.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchCreateEndpointsRequest>): BatchCreateEndpointsRequest {
+    return BatchCreateEndpointsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchCreateEndpointsRequest>): BatchCreateEndpointsRequest {
+    const message = createBaseBatchCreateEndpointsRequest();
+    message.requests = object.requests?.map((e) => CreateEndpointRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchCreateEndpointsResponse(): BatchCreateEndpointsResponse {
+  return { results: [], revision: 0n };
+}
+
+export const BatchCreateEndpointsResponse: MessageFns<BatchCreateEndpointsResponse> = {
+  encode(message: BatchCreateEndpointsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchCreateEndpointsResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(16).int64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateEndpointsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateEndpointsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchCreateEndpointsResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateEndpointsResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => BatchCreateEndpointsResult.fromJSON(e))
+        : [],
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+    };
+  },
+
+  toJSON(message: BatchCreateEndpointsResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => BatchCreateEndpointsResult.toJSON(e));
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchCreateEndpointsResponse>): BatchCreateEndpointsResponse {
+    return BatchCreateEndpointsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchCreateEndpointsResponse>): BatchCreateEndpointsResponse {
+    const message = createBaseBatchCreateEndpointsResponse();
+    message.results = object.results?.map((e) => BatchCreateEndpointsResult.fromPartial(e)) || [];
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseBatchCreateEndpointsResult(): BatchCreateEndpointsResult {
+  return { outcome: undefined };
+}
+
+export const BatchCreateEndpointsResult: MessageFns<BatchCreateEndpointsResult> = {
+  encode(message: BatchCreateEndpointsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.outcome?.$case) {
+      case "endpoint":
+        Endpoint.encode(message.outcome.value, writer.uint32(10).fork()).join();
+        break;
+      case "error":
+        Status.encode(message.outcome.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateEndpointsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateEndpointsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcome = { $case: "endpoint", value: Endpoint.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "error", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateEndpointsResult {
+    return {
+      outcome: isSet(object.endpoint)
+        ? { $case: "endpoint", value: Endpoint.fromJSON(object.endpoint) }
+        : isSet(object.error)
+        ? { $case: "error", value: Status.fromJSON(object.error) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: BatchCreateEndpointsResult): unknown {
+    const obj: any = {};
+    if (message.outcome?.$case === "endpoint") {
+      obj.endpoint = Endpoint.toJSON(message.outcome.value);
+    } else if (message.outcome?.$case === "error") {
+      obj.error = Status.toJSON(message.outcome.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchCreateEndpointsResult>): BatchCreateEndpointsResult {
+    return BatchCreateEndpointsResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchCreateEndpointsResult>): BatchCreateEndpointsResult {
+    const message = createBaseBatchCreateEndpointsResult();
+    switch (object.outcome?.$case) {
+      case "endpoint": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "endpoint", value: Endpoint.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "error": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "error", value: Status.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseListAddressHistoryRequest(): ListAddressHistoryRequest {
+  return { address: "", network: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListAddressHistoryRequest: MessageFns<ListAddressHistoryRequest> = {
+  encode(message: ListAddressHistoryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.network !== "") {
+      writer.uint32(18).string(message.network);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(24).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAddressHistoryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAddressHistoryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListAddressHistoryRequest {
+    return {
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListAddressHistoryRequest): unknown {
+    const obj: any = {};
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAddressHistoryRequest>): ListAddressHistoryRequest {
+    return ListAddressHistoryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAddressHistoryRequest>): ListAddressHistoryRequest {
+    const message = createBaseListAddressHistoryRequest();
+    message.address = object.address ?? "";
+    message.network = object.network ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListAddressHistoryResponse(): ListAddressHistoryResponse {
+  return { holdings: [], nextPageToken: "", revision: 0n };
+}
+
+export const ListAddressHistoryResponse: MessageFns<ListAddressHistoryResponse> = {
+  encode(message: ListAddressHistoryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.holdings) {
+      AddressHolding.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(24).int64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAddressHistoryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAddressHistoryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.holdings.push(AddressHolding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListAddressHistoryResponse {
+    return {
+      holdings: globalThis.Array.isArray(object?.holdings)
+        ? object.holdings.map((e: any) => AddressHolding.fromJSON(e))
+        : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+    };
+  },
+
+  toJSON(message: ListAddressHistoryResponse): unknown {
+    const obj: any = {};
+    if (message.holdings?.length) {
+      obj.holdings = message.holdings.map((e) => AddressHolding.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAddressHistoryResponse>): ListAddressHistoryResponse {
+    return ListAddressHistoryResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAddressHistoryResponse>): ListAddressHistoryResponse {
+    const message = createBaseListAddressHistoryResponse();
+    message.holdings = object.holdings?.map((e) => AddressHolding.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseAddressHolding(): AddressHolding {
+  return {
+    address: "",
+    networkId: "",
+    network: "",
+    endpointId: "",
+    hostId: "",
+    host: "",
+    sandbox: "",
+    mac: "",
+    fromRevision: 0n,
+    untilRevision: 0n,
+    fromTime: undefined,
+    untilTime: undefined,
+  };
+}
+
+export const AddressHolding: MessageFns<AddressHolding> = {
+  encode(message: AddressHolding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.networkId !== "") {
+      writer.uint32(18).string(message.networkId);
+    }
+    if (message.network !== "") {
+      writer.uint32(26).string(message.network);
+    }
+    if (message.endpointId !== "") {
+      writer.uint32(34).string(message.endpointId);
+    }
+    if (message.hostId !== "") {
+      writer.uint32(42).string(message.hostId);
+    }
+    if (message.host !== "") {
+      writer.uint32(50).string(message.host);
+    }
+    if (message.sandbox !== "") {
+      writer.uint32(58).string(message.sandbox);
+    }
+    if (message.mac !== "") {
+      writer.uint32(66).string(message.mac);
+    }
+    if (message.fromRevision !== 0n) {
+      if (BigInt.asIntN(64, message.fromRevision) !== message.fromRevision) {
+        throw new globalThis.Error("value provided for field message.fromRevision of type int64 too large");
+      }
+      writer.uint32(72).int64(message.fromRevision);
+    }
+    if (message.untilRevision !== 0n) {
+      if (BigInt.asIntN(64, message.untilRevision) !== message.untilRevision) {
+        throw new globalThis.Error("value provided for field message.untilRevision of type int64 too large");
+      }
+      writer.uint32(80).int64(message.untilRevision);
+    }
+    if (message.fromTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.fromTime), writer.uint32(90).fork()).join();
+    }
+    if (message.untilTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.untilTime), writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddressHolding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddressHolding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.endpointId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.sandbox = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.mac = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.fromRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.untilRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.fromTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.untilTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddressHolding {
+    return {
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      endpointId: isSet(object.endpointId)
+        ? globalThis.String(object.endpointId)
+        : isSet(object.endpoint_id)
+        ? globalThis.String(object.endpoint_id)
+        : "",
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      sandbox: isSet(object.sandbox) ? globalThis.String(object.sandbox) : "",
+      mac: isSet(object.mac) ? globalThis.String(object.mac) : "",
+      fromRevision: isSet(object.fromRevision)
+        ? BigInt(object.fromRevision)
+        : isSet(object.from_revision)
+        ? BigInt(object.from_revision)
+        : 0n,
+      untilRevision: isSet(object.untilRevision)
+        ? BigInt(object.untilRevision)
+        : isSet(object.until_revision)
+        ? BigInt(object.until_revision)
+        : 0n,
+      fromTime: isSet(object.fromTime)
+        ? fromJsonTimestamp(object.fromTime)
+        : isSet(object.from_time)
+        ? fromJsonTimestamp(object.from_time)
+        : undefined,
+      untilTime: isSet(object.untilTime)
+        ? fromJsonTimestamp(object.untilTime)
+        : isSet(object.until_time)
+        ? fromJsonTimestamp(object.until_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: AddressHolding): unknown {
+    const obj: any = {};
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.endpointId !== "") {
+      obj.endpointId = message.endpointId;
+    }
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.sandbox !== "") {
+      obj.sandbox = message.sandbox;
+    }
+    if (message.mac !== "") {
+      obj.mac = message.mac;
+    }
+    if (message.fromRevision !== 0n) {
+      obj.fromRevision = message.fromRevision.toString();
+    }
+    if (message.untilRevision !== 0n) {
+      obj.untilRevision = message.untilRevision.toString();
+    }
+    if (message.fromTime !== undefined) {
+      obj.fromTime = message.fromTime.toISOString();
+    }
+    if (message.untilTime !== undefined) {
+      obj.untilTime = message.untilTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddressHolding>): AddressHolding {
+    return AddressHolding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddressHolding>): AddressHolding {
+    const message = createBaseAddressHolding();
+    message.address = object.address ?? "";
+    message.networkId = object.networkId ?? "";
+    message.network = object.network ?? "";
+    message.endpointId = object.endpointId ?? "";
+    message.hostId = object.hostId ?? "";
+    message.host = object.host ?? "";
+    message.sandbox = object.sandbox ?? "";
+    message.mac = object.mac ?? "";
+    message.fromRevision = (object.fromRevision !== undefined && object.fromRevision !== null)
+      ? BigInt(object.fromRevision)
+      : 0n;
+    message.untilRevision = (object.untilRevision !== undefined && object.untilRevision !== null)
+      ? BigInt(object.untilRevision)
+      : 0n;
+    message.fromTime = object.fromTime ?? undefined;
+    message.untilTime = object.untilTime ?? undefined;
+    return message;
+  },
+};
+
 function createBaseGetEndpointRequest(): GetEndpointRequest {
   return { id: "", minRevision: 0n };
 }
@@ -1154,7 +2061,7 @@ export const GetEndpointResponse: MessageFns<GetEndpointResponse> = {
 };
 
 function createBaseListEndpointsRequest(): ListEndpointsRequest {
-  return { network: "", host: "", address: "", pageSize: 0, pageToken: "", minRevision: 0n };
+  return { network: "", host: "", address: "", pageSize: 0, pageToken: "", minRevision: 0n, filters: [] };
 }
 
 export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
@@ -1179,6 +2086,9 @@ export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
         throw new globalThis.Error("value provided for field message.minRevision of type int64 too large");
       }
       writer.uint32(48).int64(message.minRevision);
+    }
+    for (const v of message.filters) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -1244,6 +2154,14 @@ export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
             message.minRevision = reader.int64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.filters.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1276,6 +2194,9 @@ export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
         : isSet(object.min_revision)
         ? BigInt(object.min_revision)
         : 0n,
+      filters: globalThis.Array.isArray(object?.filters)
+        ? object.filters.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1299,6 +2220,9 @@ export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
     if (message.minRevision !== 0n) {
       obj.minRevision = message.minRevision.toString();
     }
+    if (message.filters?.length) {
+      obj.filters = message.filters;
+    }
     return obj;
   },
 
@@ -1315,6 +2239,7 @@ export const ListEndpointsRequest: MessageFns<ListEndpointsRequest> = {
     message.minRevision = (object.minRevision !== undefined && object.minRevision !== null)
       ? BigInt(object.minRevision)
       : 0n;
+    message.filters = object.filters?.map((e) => e) || [];
     return message;
   },
 };
@@ -1584,6 +2509,18 @@ export const EndpointServiceService = {
       Buffer.from(CreateEndpointResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateEndpointResponse => CreateEndpointResponse.decode(value),
   },
+  /** Makes many endpoints, each as Create would. One that cannot be made fails alone, with its own error. */
+  batchCreate: {
+    path: "/weft.v1.EndpointService/BatchCreate" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchCreateEndpointsRequest): Buffer =>
+      Buffer.from(BatchCreateEndpointsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchCreateEndpointsRequest => BatchCreateEndpointsRequest.decode(value),
+    responseSerialize: (value: BatchCreateEndpointsResponse): Buffer =>
+      Buffer.from(BatchCreateEndpointsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchCreateEndpointsResponse => BatchCreateEndpointsResponse.decode(value),
+  },
   /** One endpoint, by id. */
   get: {
     path: "/weft.v1.EndpointService/Get" as const,
@@ -1605,6 +2542,18 @@ export const EndpointServiceService = {
       Buffer.from(ListEndpointsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListEndpointsResponse => ListEndpointsResponse.decode(value),
   },
+  /** Who held an address and when, the newest first: its holders of now, then those the history still knows. */
+  listAddressHistory: {
+    path: "/weft.v1.EndpointService/ListAddressHistory" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAddressHistoryRequest): Buffer =>
+      Buffer.from(ListAddressHistoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAddressHistoryRequest => ListAddressHistoryRequest.decode(value),
+    responseSerialize: (value: ListAddressHistoryResponse): Buffer =>
+      Buffer.from(ListAddressHistoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAddressHistoryResponse => ListAddressHistoryResponse.decode(value),
+  },
   /** Marks an endpoint as removing. It is gone, and its addresses free, when its host has confirmed. */
   delete: {
     path: "/weft.v1.EndpointService/Delete" as const,
@@ -1625,10 +2574,14 @@ export interface EndpointServiceServer extends UntypedServiceImplementation {
    * request again is success; with another request it is ALREADY_EXISTS.
    */
   create: handleUnaryCall<CreateEndpointRequest, CreateEndpointResponse>;
+  /** Makes many endpoints, each as Create would. One that cannot be made fails alone, with its own error. */
+  batchCreate: handleUnaryCall<BatchCreateEndpointsRequest, BatchCreateEndpointsResponse>;
   /** One endpoint, by id. */
   get: handleUnaryCall<GetEndpointRequest, GetEndpointResponse>;
   /** Endpoints in the order of their ids, a page at a time. */
   list: handleUnaryCall<ListEndpointsRequest, ListEndpointsResponse>;
+  /** Who held an address and when, the newest first: its holders of now, then those the history still knows. */
+  listAddressHistory: handleUnaryCall<ListAddressHistoryRequest, ListAddressHistoryResponse>;
   /** Marks an endpoint as removing. It is gone, and its addresses free, when its host has confirmed. */
   delete: handleUnaryCall<DeleteEndpointRequest, DeleteEndpointResponse>;
 }
@@ -1653,6 +2606,22 @@ export interface EndpointServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateEndpointResponse) => void,
   ): ClientUnaryCall;
+  /** Makes many endpoints, each as Create would. One that cannot be made fails alone, with its own error. */
+  batchCreate(
+    request: BatchCreateEndpointsRequest,
+    callback: (error: ServiceError | null, response: BatchCreateEndpointsResponse) => void,
+  ): ClientUnaryCall;
+  batchCreate(
+    request: BatchCreateEndpointsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchCreateEndpointsResponse) => void,
+  ): ClientUnaryCall;
+  batchCreate(
+    request: BatchCreateEndpointsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchCreateEndpointsResponse) => void,
+  ): ClientUnaryCall;
   /** One endpoint, by id. */
   get(
     request: GetEndpointRequest,
@@ -1684,6 +2653,22 @@ export interface EndpointServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListEndpointsResponse) => void,
+  ): ClientUnaryCall;
+  /** Who held an address and when, the newest first: its holders of now, then those the history still knows. */
+  listAddressHistory(
+    request: ListAddressHistoryRequest,
+    callback: (error: ServiceError | null, response: ListAddressHistoryResponse) => void,
+  ): ClientUnaryCall;
+  listAddressHistory(
+    request: ListAddressHistoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAddressHistoryResponse) => void,
+  ): ClientUnaryCall;
+  listAddressHistory(
+    request: ListAddressHistoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAddressHistoryResponse) => void,
   ): ClientUnaryCall;
   /** Marks an endpoint as removing. It is gone, and its addresses free, when its host has confirmed. */
   delete(
@@ -1720,6 +2705,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isObject(value: any): boolean {
   return typeof value === "object" && value !== null;

@@ -84,6 +84,10 @@ export interface Host {
   problems: Problem[];
   /** The store's revision of its last change. */
   revision: bigint;
+  /** Subnets its own interfaces and routes lead to, as its agent says; automatic subnets avoid them. */
+  prefixes: string[];
+  /** The last epoch in which it said what it runs. */
+  declaredEpoch: string;
 }
 
 /** One thing a host could not do. */
@@ -136,6 +140,8 @@ function createBaseHost(): Host {
     version: "",
     problems: [],
     revision: 0n,
+    prefixes: [],
+    declaredEpoch: "",
   };
 }
 
@@ -173,6 +179,12 @@ export const Host: MessageFns<Host> = {
         throw new globalThis.Error("value provided for field message.revision of type int64 too large");
       }
       writer.uint32(72).int64(message.revision);
+    }
+    for (const v of message.prefixes) {
+      writer.uint32(82).string(v!);
+    }
+    if (message.declaredEpoch !== "") {
+      writer.uint32(90).string(message.declaredEpoch);
     }
     return writer;
   },
@@ -262,6 +274,22 @@ export const Host: MessageFns<Host> = {
             message.revision = reader.int64() as bigint;
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.prefixes.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.declaredEpoch = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -289,6 +317,12 @@ export const Host: MessageFns<Host> = {
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => Problem.fromJSON(e)) : [],
       revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      prefixes: globalThis.Array.isArray(object?.prefixes) ? object.prefixes.map((e: any) => globalThis.String(e)) : [],
+      declaredEpoch: isSet(object.declaredEpoch)
+        ? globalThis.String(object.declaredEpoch)
+        : isSet(object.declared_epoch)
+        ? globalThis.String(object.declared_epoch)
+        : "",
     };
   },
 
@@ -321,6 +355,12 @@ export const Host: MessageFns<Host> = {
     if (message.revision !== 0n) {
       obj.revision = message.revision.toString();
     }
+    if (message.prefixes?.length) {
+      obj.prefixes = message.prefixes;
+    }
+    if (message.declaredEpoch !== "") {
+      obj.declaredEpoch = message.declaredEpoch;
+    }
     return obj;
   },
 
@@ -340,6 +380,8 @@ export const Host: MessageFns<Host> = {
     message.version = object.version ?? "";
     message.problems = object.problems?.map((e) => Problem.fromPartial(e)) || [];
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.prefixes = object.prefixes?.map((e) => e) || [];
+    message.declaredEpoch = object.declaredEpoch ?? "";
     return message;
   },
 };

@@ -18,6 +18,8 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { FieldMask } from "../../google/protobuf/field_mask.js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 export const protobufPackage = "weft.v1";
 
@@ -45,6 +47,12 @@ export interface Network {
   revision: bigint;
   /** The request that made its last change, as it stands in the logs. */
   requestId: string;
+  /** Of the family that runs out of addresses first. Filled in answers of NetworkService. */
+  usage:
+    | Usage
+    | undefined;
+  /** By the clock of the controller that made it; for display. */
+  createTime: Date | undefined;
 }
 
 export interface Network_LabelsEntry {
@@ -57,6 +65,17 @@ export interface Network_OptionsEntry {
   value: string;
 }
 
+/** How many addresses for endpoints there are, and what has become of them. Counts end at 9223372036854775807. */
+export interface Usage {
+  /** Gateway, auxiliary, network and broadcast addresses are none of them. */
+  total: bigint;
+  /** Held by endpoints, also by those that are being removed. */
+  used: bigint;
+  /** Held by nobody, and not chosen again for a while. */
+  resting: bigint;
+  free: bigint;
+}
+
 /** An IPv4 or IPv6 subnet of a network. */
 export interface Subnet {
   /** Without host bits: "10.1.0.0/24". */
@@ -67,6 +86,8 @@ export interface Subnet {
   ipRange: string;
   /** Addresses kept for others, by name. */
   auxAddresses: { [key: string]: string };
+  /** Filled in answers of NetworkService. */
+  usage: Usage | undefined;
 }
 
 export interface Subnet_AuxAddressesEntry {
@@ -141,6 +162,11 @@ export interface ListNetworksRequest {
   /** From the page before; empty: the first page. */
   pageToken: string;
   minRevision: bigint;
+  /**
+   * As `docker network ls --filter` takes them: "label=K", "label=K=V", "label!=K", "name=PART", "id=PREFIX",
+   * "driver=D", "dangling=true|false", "until=24h". Labels must all fit, of the others one of each kind.
+   */
+  filters: string[];
 }
 
 /** One page of networks. */
@@ -148,6 +174,40 @@ export interface ListNetworksResponse {
   networks: Network[];
   /** Empty: this was the last page. */
   nextPageToken: string;
+  revision: bigint;
+}
+
+/** What to change of a network. What the mask does not name stays. */
+export interface UpdateNetworkRequest {
+  /** Name or id. */
+  network: string;
+  /** Of "labels", "options", "subnets". Each named one takes the place of what was. */
+  updateMask: string[] | undefined;
+  labels: { [key: string]: string };
+  options: { [key: string]: string };
+  /**
+   * Every subnet the network is to have. One that contains a present one is that one grown; one that is inside a
+   * present one is that one shrunk; others are new. A present one that is not among them goes. Shrinking and going are
+   * refused while an endpoint holds an address that would be lost.
+   */
+  subnets: SubnetRequest[];
+  /** Refuse with ABORTED unless this is the network's revision; 0: whatever it is. */
+  ifRevision: bigint;
+}
+
+export interface UpdateNetworkRequest_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface UpdateNetworkRequest_OptionsEntry {
+  key: string;
+  value: string;
+}
+
+/** The network as it is now. */
+export interface UpdateNetworkResponse {
+  network: Network | undefined;
   revision: bigint;
 }
 
@@ -175,6 +235,8 @@ function createBaseNetwork(): Network {
     options: {},
     revision: 0n,
     requestId: "",
+    usage: undefined,
+    createTime: undefined,
   };
 }
 
@@ -215,6 +277,12 @@ export const Network: MessageFns<Network> = {
     }
     if (message.requestId !== "") {
       writer.uint32(90).string(message.requestId);
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(98).fork()).join();
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -326,6 +394,22 @@ export const Network: MessageFns<Network> = {
             message.requestId = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -381,6 +465,12 @@ export const Network: MessageFns<Network> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
     };
   },
 
@@ -431,6 +521,12 @@ export const Network: MessageFns<Network> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
     return obj;
   },
 
@@ -466,6 +562,8 @@ export const Network: MessageFns<Network> = {
     );
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.requestId = object.requestId ?? "";
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    message.createTime = object.createTime ?? undefined;
     return message;
   },
 };
@@ -640,8 +738,137 @@ export const Network_OptionsEntry: MessageFns<Network_OptionsEntry> = {
   },
 };
 
+function createBaseUsage(): Usage {
+  return { total: 0n, used: 0n, resting: 0n, free: 0n };
+}
+
+export const Usage: MessageFns<Usage> = {
+  encode(message: Usage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.total !== 0n) {
+      if (BigInt.asIntN(64, message.total) !== message.total) {
+        throw new globalThis.Error("value provided for field message.total of type int64 too large");
+      }
+      writer.uint32(8).int64(message.total);
+    }
+    if (message.used !== 0n) {
+      if (BigInt.asIntN(64, message.used) !== message.used) {
+        throw new globalThis.Error("value provided for field message.used of type int64 too large");
+      }
+      writer.uint32(16).int64(message.used);
+    }
+    if (message.resting !== 0n) {
+      if (BigInt.asIntN(64, message.resting) !== message.resting) {
+        throw new globalThis.Error("value provided for field message.resting of type int64 too large");
+      }
+      writer.uint32(24).int64(message.resting);
+    }
+    if (message.free !== 0n) {
+      if (BigInt.asIntN(64, message.free) !== message.free) {
+        throw new globalThis.Error("value provided for field message.free of type int64 too large");
+      }
+      writer.uint32(32).int64(message.free);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Usage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.total = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.used = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resting = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.free = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Usage {
+    return {
+      total: isSet(object.total) ? BigInt(object.total) : 0n,
+      used: isSet(object.used) ? BigInt(object.used) : 0n,
+      resting: isSet(object.resting) ? BigInt(object.resting) : 0n,
+      free: isSet(object.free) ? BigInt(object.free) : 0n,
+    };
+  },
+
+  toJSON(message: Usage): unknown {
+    const obj: any = {};
+    if (message.total !== 0n) {
+      obj.total = message.total.toString();
+    }
+    if (message.used !== 0n) {
+      obj.used = message.used.toString();
+    }
+    if (message.resting !== 0n) {
+      obj.resting = message.resting.toString();
+    }
+    if (message.free !== 0n) {
+      obj.free = message.free.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Usage>): Usage {
+    return Usage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Usage>): Usage {
+    const message = createBaseUsage();
+    message.total = (object.total !== undefined && object.total !== null) ? BigInt(object.total) : 0n;
+    message.used = (object.used !== undefined && object.used !== null) ? BigInt(object.used) : 0n;
+    message.resting = (object.resting !== undefined && object.resting !== null) ? BigInt(object.resting) : 0n;
+    message.free = (object.free !== undefined && object.free !== null) ? BigInt(object.free) : 0n;
+    return message;
+  },
+};
+
 function createBaseSubnet(): Subnet {
-  return { cidr: "", gateway: "", ipRange: "", auxAddresses: {} };
+  return { cidr: "", gateway: "", ipRange: "", auxAddresses: {}, usage: undefined };
 }
 
 export const Subnet: MessageFns<Subnet> = {
@@ -658,6 +885,9 @@ export const Subnet: MessageFns<Subnet> = {
     globalThis.Object.entries(message.auxAddresses).forEach(([key, value]: [string, string]) => {
       Subnet_AuxAddressesEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(42).fork()).join();
+    }
     return writer;
   },
 
@@ -709,6 +939,14 @@ export const Subnet: MessageFns<Subnet> = {
             }
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -757,6 +995,7 @@ export const Subnet: MessageFns<Subnet> = {
           {},
         )
         : {},
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
     };
   },
 
@@ -780,6 +1019,9 @@ export const Subnet: MessageFns<Subnet> = {
         });
       }
     }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
     return obj;
   },
 
@@ -800,6 +1042,7 @@ export const Subnet: MessageFns<Subnet> = {
       },
       {},
     );
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
     return message;
   },
 };
@@ -1826,7 +2069,7 @@ export const GetNetworkResponse: MessageFns<GetNetworkResponse> = {
 };
 
 function createBaseListNetworksRequest(): ListNetworksRequest {
-  return { pageSize: 0, pageToken: "", minRevision: 0n };
+  return { pageSize: 0, pageToken: "", minRevision: 0n, filters: [] };
 }
 
 export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
@@ -1842,6 +2085,9 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
         throw new globalThis.Error("value provided for field message.minRevision of type int64 too large");
       }
       writer.uint32(24).int64(message.minRevision);
+    }
+    for (const v of message.filters) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1883,6 +2129,14 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
             message.minRevision = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.filters.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1912,6 +2166,7 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
         : isSet(object.min_revision)
         ? BigInt(object.min_revision)
         : 0n,
+      filters: globalThis.Array.isArray(object?.filters) ? object.filters.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1926,6 +2181,9 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
     if (message.minRevision !== 0n) {
       obj.minRevision = message.minRevision.toString();
     }
+    if (message.filters?.length) {
+      obj.filters = message.filters;
+    }
     return obj;
   },
 
@@ -1939,6 +2197,7 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
     message.minRevision = (object.minRevision !== undefined && object.minRevision !== null)
       ? BigInt(object.minRevision)
       : 0n;
+    message.filters = object.filters?.map((e) => e) || [];
     return message;
   },
 };
@@ -2046,6 +2305,490 @@ export const ListNetworksResponse: MessageFns<ListNetworksResponse> = {
     const message = createBaseListNetworksResponse();
     message.networks = object.networks?.map((e) => Network.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseUpdateNetworkRequest(): UpdateNetworkRequest {
+  return { network: "", updateMask: undefined, labels: {}, options: {}, subnets: [], ifRevision: 0n };
+}
+
+export const UpdateNetworkRequest: MessageFns<UpdateNetworkRequest> = {
+  encode(message: UpdateNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      UpdateNetworkRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    globalThis.Object.entries(message.options).forEach(([key, value]: [string, string]) => {
+      UpdateNetworkRequest_OptionsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    for (const v of message.subnets) {
+      SubnetRequest.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.ifRevision !== 0n) {
+      if (BigInt.asIntN(64, message.ifRevision) !== message.ifRevision) {
+        throw new globalThis.Error("value provided for field message.ifRevision of type int64 too large");
+      }
+      writer.uint32(48).int64(message.ifRevision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNetworkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNetworkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = UpdateNetworkRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.labels[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = UpdateNetworkRequest_OptionsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.options[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.subnets.push(SubnetRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.ifRevision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNetworkRequest {
+    return {
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      options: isObject(object.options)
+        ? (globalThis.Object.entries(object.options) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      subnets: globalThis.Array.isArray(object?.subnets)
+        ? object.subnets.map((e: any) => SubnetRequest.fromJSON(e))
+        : [],
+      ifRevision: isSet(object.ifRevision)
+        ? BigInt(object.ifRevision)
+        : isSet(object.if_revision)
+        ? BigInt(object.if_revision)
+        : 0n,
+    };
+  },
+
+  toJSON(message: UpdateNetworkRequest): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.options) {
+      const entries = globalThis.Object.entries(message.options) as [string, string][];
+      if (entries.length > 0) {
+        obj.options = {};
+        entries.forEach(([k, v]) => {
+          obj.options[k] = v;
+        });
+      }
+    }
+    if (message.subnets?.length) {
+      obj.subnets = message.subnets.map((e) => SubnetRequest.toJSON(e));
+    }
+    if (message.ifRevision !== 0n) {
+      obj.ifRevision = message.ifRevision.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNetworkRequest>): UpdateNetworkRequest {
+    return UpdateNetworkRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNetworkRequest>): UpdateNetworkRequest {
+    const message = createBaseUpdateNetworkRequest();
+    message.network = object.network ?? "";
+    message.updateMask = object.updateMask ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.subnets = object.subnets?.map((e) => SubnetRequest.fromPartial(e)) || [];
+    message.ifRevision = (object.ifRevision !== undefined && object.ifRevision !== null)
+      ? BigInt(object.ifRevision)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseUpdateNetworkRequest_LabelsEntry(): UpdateNetworkRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const UpdateNetworkRequest_LabelsEntry: MessageFns<UpdateNetworkRequest_LabelsEntry> = {
+  encode(message: UpdateNetworkRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNetworkRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNetworkRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNetworkRequest_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: UpdateNetworkRequest_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNetworkRequest_LabelsEntry>): UpdateNetworkRequest_LabelsEntry {
+    return UpdateNetworkRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNetworkRequest_LabelsEntry>): UpdateNetworkRequest_LabelsEntry {
+    const message = createBaseUpdateNetworkRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseUpdateNetworkRequest_OptionsEntry(): UpdateNetworkRequest_OptionsEntry {
+  return { key: "", value: "" };
+}
+
+export const UpdateNetworkRequest_OptionsEntry: MessageFns<UpdateNetworkRequest_OptionsEntry> = {
+  encode(message: UpdateNetworkRequest_OptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNetworkRequest_OptionsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNetworkRequest_OptionsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNetworkRequest_OptionsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: UpdateNetworkRequest_OptionsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNetworkRequest_OptionsEntry>): UpdateNetworkRequest_OptionsEntry {
+    return UpdateNetworkRequest_OptionsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNetworkRequest_OptionsEntry>): UpdateNetworkRequest_OptionsEntry {
+    const message = createBaseUpdateNetworkRequest_OptionsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseUpdateNetworkResponse(): UpdateNetworkResponse {
+  return { network: undefined, revision: 0n };
+}
+
+export const UpdateNetworkResponse: MessageFns<UpdateNetworkResponse> = {
+  encode(message: UpdateNetworkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== undefined) {
+      Network.encode(message.network, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(16).int64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNetworkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNetworkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = Network.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNetworkResponse {
+    return {
+      network: isSet(object.network) ? Network.fromJSON(object.network) : undefined,
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+    };
+  },
+
+  toJSON(message: UpdateNetworkResponse): unknown {
+    const obj: any = {};
+    if (message.network !== undefined) {
+      obj.network = Network.toJSON(message.network);
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNetworkResponse>): UpdateNetworkResponse {
+    return UpdateNetworkResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNetworkResponse>): UpdateNetworkResponse {
+    const message = createBaseUpdateNetworkResponse();
+    message.network = (object.network !== undefined && object.network !== null)
+      ? Network.fromPartial(object.network)
+      : undefined;
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     return message;
   },
@@ -2212,7 +2955,7 @@ export const NetworkServiceService = {
     responseSerialize: (value: GetNetworkResponse): Buffer => Buffer.from(GetNetworkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetNetworkResponse => GetNetworkResponse.decode(value),
   },
-  /** Networks in the order of their ids, a page at a time. */
+  /** Networks in the order of their ids, a page at a time. Equivalent to `docker network ls --filter`. */
   list: {
     path: "/weft.v1.NetworkService/List" as const,
     requestStream: false as const,
@@ -2222,6 +2965,17 @@ export const NetworkServiceService = {
     responseSerialize: (value: ListNetworksResponse): Buffer =>
       Buffer.from(ListNetworksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListNetworksResponse => ListNetworksResponse.decode(value),
+  },
+  /** Changes what can change of a network that is in use: labels, options, subnets. Every host applies it live. */
+  update: {
+    path: "/weft.v1.NetworkService/Update" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateNetworkRequest): Buffer => Buffer.from(UpdateNetworkRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateNetworkRequest => UpdateNetworkRequest.decode(value),
+    responseSerialize: (value: UpdateNetworkResponse): Buffer =>
+      Buffer.from(UpdateNetworkResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateNetworkResponse => UpdateNetworkResponse.decode(value),
   },
   /** Removes a network that has no endpoint. */
   delete: {
@@ -2241,8 +2995,10 @@ export interface NetworkServiceServer extends UntypedServiceImplementation {
   create: handleUnaryCall<CreateNetworkRequest, CreateNetworkResponse>;
   /** One network, by name or id. */
   get: handleUnaryCall<GetNetworkRequest, GetNetworkResponse>;
-  /** Networks in the order of their ids, a page at a time. */
+  /** Networks in the order of their ids, a page at a time. Equivalent to `docker network ls --filter`. */
   list: handleUnaryCall<ListNetworksRequest, ListNetworksResponse>;
+  /** Changes what can change of a network that is in use: labels, options, subnets. Every host applies it live. */
+  update: handleUnaryCall<UpdateNetworkRequest, UpdateNetworkResponse>;
   /** Removes a network that has no endpoint. */
   delete: handleUnaryCall<DeleteNetworkRequest, DeleteNetworkResponse>;
 }
@@ -2280,7 +3036,7 @@ export interface NetworkServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetNetworkResponse) => void,
   ): ClientUnaryCall;
-  /** Networks in the order of their ids, a page at a time. */
+  /** Networks in the order of their ids, a page at a time. Equivalent to `docker network ls --filter`. */
   list(
     request: ListNetworksRequest,
     callback: (error: ServiceError | null, response: ListNetworksResponse) => void,
@@ -2295,6 +3051,22 @@ export interface NetworkServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListNetworksResponse) => void,
+  ): ClientUnaryCall;
+  /** Changes what can change of a network that is in use: labels, options, subnets. Every host applies it live. */
+  update(
+    request: UpdateNetworkRequest,
+    callback: (error: ServiceError | null, response: UpdateNetworkResponse) => void,
+  ): ClientUnaryCall;
+  update(
+    request: UpdateNetworkRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateNetworkResponse) => void,
+  ): ClientUnaryCall;
+  update(
+    request: UpdateNetworkRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateNetworkResponse) => void,
   ): ClientUnaryCall;
   /** Removes a network that has no endpoint. */
   delete(
@@ -2331,6 +3103,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isObject(value: any): boolean {
   return typeof value === "object" && value !== null;

@@ -6,6 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 export const protobufPackage = "weft.v1";
 
@@ -21,10 +22,59 @@ export interface StoredMeta {
   epoch: string;
   /** The layout of keys and values; a controller that does not know it refuses to start. */
   schema: number;
+  /** A restore is under way, or was broken off: nothing is to be changed or told to agents until one is through. */
+  restoring: boolean;
+}
+
+/** An address that nobody holds, for as long as this is there. */
+export interface StoredResting {
+  /** Who held it last. */
+  endpointId: string;
+}
+
+/** A holder of an address, written when it gave it back; until when is the key's own revision. */
+export interface StoredHolding {
+  network: string;
+  hostId: string;
+  host: string;
+  sandbox: string;
+  mac: string;
+  fromRevision: bigint;
+  fromTime: Date | undefined;
+  untilTime: Date | undefined;
+}
+
+/** The first message of a backup's file; entries follow, and a trailer. */
+export interface BackupHeader {
+  /** Of this format: 1. */
+  format: number;
+  meta: StoredMeta | undefined;
+  revision: bigint;
+  time:
+    | Date
+    | undefined;
+  /** The Weft that wrote it. */
+  version: string;
+}
+
+/** One key of the store. */
+export interface BackupEntry {
+  /** Below Weft's own prefix. */
+  key: string;
+  value: Buffer;
+  createRevision: bigint;
+  modRevision: bigint;
+}
+
+/** The last message of a backup's file: what proves it whole. */
+export interface BackupTrailer {
+  entries: bigint;
+  /** Of everything before this message. */
+  sha256: Buffer;
 }
 
 function createBaseStoredMeta(): StoredMeta {
-  return { clusterId: "", epoch: "", schema: 0 };
+  return { clusterId: "", epoch: "", schema: 0, restoring: false };
 }
 
 export const StoredMeta: MessageFns<StoredMeta> = {
@@ -37,6 +87,9 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     }
     if (message.schema !== 0) {
       writer.uint32(24).uint32(message.schema);
+    }
+    if (message.restoring !== false) {
+      writer.uint32(32).bool(message.restoring);
     }
     return writer;
   },
@@ -78,6 +131,14 @@ export const StoredMeta: MessageFns<StoredMeta> = {
             message.schema = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.restoring = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -99,6 +160,7 @@ export const StoredMeta: MessageFns<StoredMeta> = {
         : "",
       epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
       schema: isSet(object.schema) ? globalThis.Number(object.schema) : 0,
+      restoring: isSet(object.restoring) ? globalThis.Boolean(object.restoring) : false,
     };
   },
 
@@ -113,6 +175,9 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     if (message.schema !== 0) {
       obj.schema = Math.round(message.schema);
     }
+    if (message.restoring !== false) {
+      obj.restoring = message.restoring;
+    }
     return obj;
   },
 
@@ -124,9 +189,663 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     message.clusterId = object.clusterId ?? "";
     message.epoch = object.epoch ?? "";
     message.schema = object.schema ?? 0;
+    message.restoring = object.restoring ?? false;
     return message;
   },
 };
+
+function createBaseStoredResting(): StoredResting {
+  return { endpointId: "" };
+}
+
+export const StoredResting: MessageFns<StoredResting> = {
+  encode(message: StoredResting, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpointId !== "") {
+      writer.uint32(10).string(message.endpointId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredResting {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredResting();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpointId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredResting {
+    return {
+      endpointId: isSet(object.endpointId)
+        ? globalThis.String(object.endpointId)
+        : isSet(object.endpoint_id)
+        ? globalThis.String(object.endpoint_id)
+        : "",
+    };
+  },
+
+  toJSON(message: StoredResting): unknown {
+    const obj: any = {};
+    if (message.endpointId !== "") {
+      obj.endpointId = message.endpointId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredResting>): StoredResting {
+    return StoredResting.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredResting>): StoredResting {
+    const message = createBaseStoredResting();
+    message.endpointId = object.endpointId ?? "";
+    return message;
+  },
+};
+
+function createBaseStoredHolding(): StoredHolding {
+  return {
+    network: "",
+    hostId: "",
+    host: "",
+    sandbox: "",
+    mac: "",
+    fromRevision: 0n,
+    fromTime: undefined,
+    untilTime: undefined,
+  };
+}
+
+export const StoredHolding: MessageFns<StoredHolding> = {
+  encode(message: StoredHolding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    if (message.hostId !== "") {
+      writer.uint32(18).string(message.hostId);
+    }
+    if (message.host !== "") {
+      writer.uint32(26).string(message.host);
+    }
+    if (message.sandbox !== "") {
+      writer.uint32(34).string(message.sandbox);
+    }
+    if (message.mac !== "") {
+      writer.uint32(42).string(message.mac);
+    }
+    if (message.fromRevision !== 0n) {
+      if (BigInt.asIntN(64, message.fromRevision) !== message.fromRevision) {
+        throw new globalThis.Error("value provided for field message.fromRevision of type int64 too large");
+      }
+      writer.uint32(48).int64(message.fromRevision);
+    }
+    if (message.fromTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.fromTime), writer.uint32(58).fork()).join();
+    }
+    if (message.untilTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.untilTime), writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredHolding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredHolding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sandbox = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.mac = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.fromRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.fromTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.untilTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredHolding {
+    return {
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      sandbox: isSet(object.sandbox) ? globalThis.String(object.sandbox) : "",
+      mac: isSet(object.mac) ? globalThis.String(object.mac) : "",
+      fromRevision: isSet(object.fromRevision)
+        ? BigInt(object.fromRevision)
+        : isSet(object.from_revision)
+        ? BigInt(object.from_revision)
+        : 0n,
+      fromTime: isSet(object.fromTime)
+        ? fromJsonTimestamp(object.fromTime)
+        : isSet(object.from_time)
+        ? fromJsonTimestamp(object.from_time)
+        : undefined,
+      untilTime: isSet(object.untilTime)
+        ? fromJsonTimestamp(object.untilTime)
+        : isSet(object.until_time)
+        ? fromJsonTimestamp(object.until_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: StoredHolding): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.sandbox !== "") {
+      obj.sandbox = message.sandbox;
+    }
+    if (message.mac !== "") {
+      obj.mac = message.mac;
+    }
+    if (message.fromRevision !== 0n) {
+      obj.fromRevision = message.fromRevision.toString();
+    }
+    if (message.fromTime !== undefined) {
+      obj.fromTime = message.fromTime.toISOString();
+    }
+    if (message.untilTime !== undefined) {
+      obj.untilTime = message.untilTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredHolding>): StoredHolding {
+    return StoredHolding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredHolding>): StoredHolding {
+    const message = createBaseStoredHolding();
+    message.network = object.network ?? "";
+    message.hostId = object.hostId ?? "";
+    message.host = object.host ?? "";
+    message.sandbox = object.sandbox ?? "";
+    message.mac = object.mac ?? "";
+    message.fromRevision = (object.fromRevision !== undefined && object.fromRevision !== null)
+      ? BigInt(object.fromRevision)
+      : 0n;
+    message.fromTime = object.fromTime ?? undefined;
+    message.untilTime = object.untilTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseBackupHeader(): BackupHeader {
+  return { format: 0, meta: undefined, revision: 0n, time: undefined, version: "" };
+}
+
+export const BackupHeader: MessageFns<BackupHeader> = {
+  encode(message: BackupHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.format !== 0) {
+      writer.uint32(8).uint32(message.format);
+    }
+    if (message.meta !== undefined) {
+      StoredMeta.encode(message.meta, writer.uint32(18).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(24).int64(message.revision);
+    }
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(34).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(42).string(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.format = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.meta = StoredMeta.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupHeader {
+    return {
+      format: isSet(object.format) ? globalThis.Number(object.format) : 0,
+      meta: isSet(object.meta) ? StoredMeta.fromJSON(object.meta) : undefined,
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+    };
+  },
+
+  toJSON(message: BackupHeader): unknown {
+    const obj: any = {};
+    if (message.format !== 0) {
+      obj.format = Math.round(message.format);
+    }
+    if (message.meta !== undefined) {
+      obj.meta = StoredMeta.toJSON(message.meta);
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    if (message.time !== undefined) {
+      obj.time = message.time.toISOString();
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupHeader>): BackupHeader {
+    return BackupHeader.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupHeader>): BackupHeader {
+    const message = createBaseBackupHeader();
+    message.format = object.format ?? 0;
+    message.meta = (object.meta !== undefined && object.meta !== null)
+      ? StoredMeta.fromPartial(object.meta)
+      : undefined;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.time = object.time ?? undefined;
+    message.version = object.version ?? "";
+    return message;
+  },
+};
+
+function createBaseBackupEntry(): BackupEntry {
+  return { key: "", value: Buffer.alloc(0), createRevision: 0n, modRevision: 0n };
+}
+
+export const BackupEntry: MessageFns<BackupEntry> = {
+  encode(message: BackupEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    if (message.createRevision !== 0n) {
+      if (BigInt.asIntN(64, message.createRevision) !== message.createRevision) {
+        throw new globalThis.Error("value provided for field message.createRevision of type int64 too large");
+      }
+      writer.uint32(24).int64(message.createRevision);
+    }
+    if (message.modRevision !== 0n) {
+      if (BigInt.asIntN(64, message.modRevision) !== message.modRevision) {
+        throw new globalThis.Error("value provided for field message.modRevision of type int64 too large");
+      }
+      writer.uint32(32).int64(message.modRevision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.createRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.modRevision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? Buffer.from(bytesFromBase64(object.value)) : Buffer.alloc(0),
+      createRevision: isSet(object.createRevision)
+        ? BigInt(object.createRevision)
+        : isSet(object.create_revision)
+        ? BigInt(object.create_revision)
+        : 0n,
+      modRevision: isSet(object.modRevision)
+        ? BigInt(object.modRevision)
+        : isSet(object.mod_revision)
+        ? BigInt(object.mod_revision)
+        : 0n,
+    };
+  },
+
+  toJSON(message: BackupEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value.length !== 0) {
+      obj.value = base64FromBytes(message.value);
+    }
+    if (message.createRevision !== 0n) {
+      obj.createRevision = message.createRevision.toString();
+    }
+    if (message.modRevision !== 0n) {
+      obj.modRevision = message.modRevision.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupEntry>): BackupEntry {
+    return BackupEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupEntry>): BackupEntry {
+    const message = createBaseBackupEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? Buffer.alloc(0);
+    message.createRevision = (object.createRevision !== undefined && object.createRevision !== null)
+      ? BigInt(object.createRevision)
+      : 0n;
+    message.modRevision = (object.modRevision !== undefined && object.modRevision !== null)
+      ? BigInt(object.modRevision)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseBackupTrailer(): BackupTrailer {
+  return { entries: 0n, sha256: Buffer.alloc(0) };
+}
+
+export const BackupTrailer: MessageFns<BackupTrailer> = {
+  encode(message: BackupTrailer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.entries !== 0n) {
+      if (BigInt.asUintN(64, message.entries) !== message.entries) {
+        throw new globalThis.Error("value provided for field message.entries of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.entries);
+    }
+    if (message.sha256.length !== 0) {
+      writer.uint32(18).bytes(message.sha256);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupTrailer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupTrailer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.entries = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sha256 = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupTrailer {
+    return {
+      entries: isSet(object.entries) ? BigInt(object.entries) : 0n,
+      sha256: isSet(object.sha256) ? Buffer.from(bytesFromBase64(object.sha256)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: BackupTrailer): unknown {
+    const obj: any = {};
+    if (message.entries !== 0n) {
+      obj.entries = message.entries.toString();
+    }
+    if (message.sha256.length !== 0) {
+      obj.sha256 = base64FromBytes(message.sha256);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupTrailer>): BackupTrailer {
+    return BackupTrailer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupTrailer>): BackupTrailer {
+    const message = createBaseBackupTrailer();
+    message.entries = (object.entries !== undefined && object.entries !== null) ? BigInt(object.entries) : 0n;
+    message.sha256 = object.sha256 ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
@@ -136,6 +855,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

@@ -42,7 +42,7 @@ export async function complete(words: readonly string[], outer: Surroundings): P
 
 async function namesOf(kind: string, invocation: Invocation): Promise<string[]> {
   const limits = { timeoutMs: NAMES_TIMEOUT_MS };
-  const firstPage = { pageSize: 0, pageToken: '', minRevision: 0n };
+  const firstPage = { pageSize: 0, pageToken: '', minRevision: 0n, filters: [] };
   const { connectAgent, connectControllers } = await import('./connect.js');
   if (kind === 'sandbox') {
     using agent = connectAgent(invocation);

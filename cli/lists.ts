@@ -6,9 +6,13 @@ import type { Controllers } from './connect.js';
 
 const WHOLE = { pageSize: 0, minRevision: 0n } as const;
 
-export async function allNetworks({ networks, ask }: Controllers): Promise<Network[]> {
+/** All networks, or those that every filter lets through. */
+export async function allNetworks(
+  { networks, ask }: Pick<Controllers, 'networks' | 'ask'>,
+  filters: readonly string[] = [],
+): Promise<Network[]> {
   return allPages(
-    (pageToken) => ask(networks.list.bind(networks), { ...WHOLE, pageToken }),
+    (pageToken) => ask(networks.list.bind(networks), { ...WHOLE, filters: [...filters], pageToken }),
     (page) => page.networks,
   );
 }
@@ -20,13 +24,17 @@ export async function allHosts({ hosts, ask }: Controllers): Promise<Host[]> {
   );
 }
 
-/** All endpoints, or those that the filter lets through; an empty text lets all through. */
+/** Which endpoints: an empty text lets all through. */
+export type EndpointSelection = Partial<Pick<ListEndpointsRequest, 'network' | 'host' | 'address' | 'filters'>>;
+
+/** All endpoints, or those that are selected. */
 export async function allEndpoints(
-  { endpoints, ask }: Controllers,
-  { network = '', host = '', address = '' }: Partial<Pick<ListEndpointsRequest, 'network' | 'host' | 'address'>> = {},
+  { endpoints, ask }: Pick<Controllers, 'endpoints' | 'ask'>,
+  { network = '', host = '', address = '', filters = [] }: EndpointSelection = {},
 ): Promise<Endpoint[]> {
+  const request = { ...WHOLE, network, host, address, filters };
   return allPages(
-    (pageToken) => ask(endpoints.list.bind(endpoints), { ...WHOLE, network, host, address, pageToken }),
+    (pageToken) => ask(endpoints.list.bind(endpoints), { ...request, pageToken }),
     (page) => page.endpoints,
   );
 }

@@ -18,6 +18,7 @@ const network = (id: string, name = id): Network => ({
   options: {},
   revision: 1n,
   requestId: '',
+  createTimeMs: 0,
 });
 
 const endpoint = (id: string, networkId = 'n1', state: Endpoint['state'] = 'ready'): Endpoint => ({
@@ -33,6 +34,8 @@ const endpoint = (id: string, networkId = 'n1', state: Endpoint['state'] = 'read
   state,
   revision: 1n,
   requestId: '',
+  createRevision: 1n,
+  createTimeMs: 0,
 });
 
 const peer = (hostId: string): Peer => ({ hostId: hostId as HostId, vtep: '192.0.2.1' as IpAddress, number: 1 });

@@ -23,6 +23,7 @@ import { Network as NetworkMessage } from './gen/weft/v1/network.js';
 const name = fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9_-]{0,20}[A-Za-z0-9])?$/);
 const labels = fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string());
 const revision = fc.bigInt(0n, 2n ** 62n);
+const createTimeMs = fc.integer({ min: 0, max: 4e12 });
 const ipv4 = fc.bigInt(0n, 2n ** 32n - 1n).map((number) => ipFromNumber(4, number));
 const ipv6 = fc.bigInt(2n ** 64n, 2n ** 128n - 1n).map((number) => ipFromNumber(6, number));
 
@@ -46,6 +47,7 @@ const anyNetwork: fc.Arbitrary<Network> = fc.record({
   options: labels,
   revision,
   requestId: fc.string(),
+  createTimeMs,
 });
 
 const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record({
@@ -61,6 +63,8 @@ const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record({
   state: fc.constantFrom('pending' as const, 'ready' as const, 'removing' as const),
   revision,
   requestId: fc.string(),
+  createRevision: revision,
+  createTimeMs,
 });
 
 const anyHost: fc.Arbitrary<Host> = fc.record({
@@ -69,6 +73,11 @@ const anyHost: fc.Arbitrary<Host> = fc.record({
   vtep: fc.oneof(ipv4, ipv6),
   number: fc.integer({ min: 1, max: 0xffff }),
   version: fc.string(),
+  prefixes: fc.array(
+    fc.integer({ min: 0, max: 255 }).map((n) => makeCidr(4, BigInt(n) << 24n, 8)),
+    { maxLength: 3 },
+  ),
+  declaredEpoch: fc.string(),
   revision,
 });
 
@@ -113,7 +122,9 @@ describe('the wire', () => {
       ['network.vni', wrongNetwork({ vni: 2 ** 24 })],
       [
         'network.subnets.cidr',
-        wrongNetwork({ subnets: [{ cidr: '10.0.0.1/8', gateway: '', ipRange: '', auxAddresses: {} }] }),
+        wrongNetwork({
+          subnets: [{ cidr: '10.0.0.1/8', gateway: '', ipRange: '', auxAddresses: {}, usage: undefined }],
+        }),
       ],
       ['endpoint.name', wrongEndpoint({ name: 'a\nb' })],
       ['endpoint.name', wrongEndpoint({ aliases: ['a.b'] })],

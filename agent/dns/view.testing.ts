@@ -51,6 +51,7 @@ function networkViewOf({ name, subnets, endpoints }: TestNetwork, number: number
     options: {},
     revision: 42n,
     requestId: '',
+    createTimeMs: 0,
   };
   const made = endpoints.map((endpoint, index) => endpointOf(endpoint, number, index + 1));
   return { network, endpoints: new Map(made.map((endpoint) => [endpoint.id, endpoint])), peers: new Map() };
@@ -80,5 +81,7 @@ function endpointOf(endpoint: TestEndpoint, network: number, number: number): En
     state: endpoint.state ?? 'ready',
     revision: 42n,
     requestId: '',
+    createRevision: 42n,
+    createTimeMs: 0,
   };
 }

@@ -49,6 +49,7 @@ export function testNetwork(number: number, changes: Partial<Network> = {}): Net
     options: {},
     revision: 1n,
     requestId: 'test',
+    createTimeMs: 0,
     ...changes,
   };
 }
@@ -77,6 +78,8 @@ export function testEndpoint(options: {
     state,
     revision: 1n,
     requestId: 'test',
+    createRevision: 1n,
+    createTimeMs: 0,
   };
 }
 

@@ -33,7 +33,7 @@ class Side {
   }
 
   welcome(session: string): void {
-    const value = { clusterId: 'c', epoch: 'e', session, hostNumber: 1, hostName: 'h1' };
+    const value = { clusterId: 'c', epoch: 'e', session, hostNumber: 1, hostName: 'h1', declare: false };
     this.say({ $case: 'welcome', value });
   }
 

@@ -11,7 +11,7 @@ import { pause } from '../../core/lifetime.js';
 import { call, type UnaryMethod } from '../../proto/call.js';
 import { loadCredentials, openChannel } from '../../proto/channel.js';
 import { ClusterServiceClient } from '../../proto/gen/weft/v1/cluster.js';
-import { EndpointServiceClient, type Endpoint } from '../../proto/gen/weft/v1/endpoint.js';
+import { EndpointServiceClient, ListEndpointsRequest, type Endpoint } from '../../proto/gen/weft/v1/endpoint.js';
 import { NetworkServiceClient } from '../../proto/gen/weft/v1/network.js';
 import { SandboxServiceClient } from '../../proto/gen/weft/v1/sandbox.js';
 import type { Lab } from '../lab/lab.js';
@@ -92,7 +92,7 @@ export class ControllerClient implements AsyncDisposable {
 
   /** Every endpoint of the cluster. */
   async listEndpoints(): Promise<readonly Endpoint[]> {
-    const request = { network: '', host: '', address: '', pageSize: 0, pageToken: '', minRevision: 0n };
+    const request = ListEndpointsRequest.fromPartial({});
     return (await this.ask(this.endpoints.list.bind(this.endpoints), request)).endpoints;
   }
 

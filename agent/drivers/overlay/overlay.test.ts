@@ -30,6 +30,7 @@ const NETWORK: Network = {
   options: {},
   revision: 1n,
   requestId: 'r',
+  createTimeMs: 0,
 };
 const endpoint = (id: string, hostId: typeof H1, last: string, sandbox: string): Endpoint => ({
   id: certain(parseEndpointId(`${id}-0000-4000-8000-000000000003`)),
@@ -44,6 +45,8 @@ const endpoint = (id: string, hostId: typeof H1, last: string, sandbox: string):
   state: 'pending',
   revision: 1n,
   requestId: 'r',
+  createRevision: 1n,
+  createTimeMs: 0,
 });
 const LOCAL = endpoint('cccccccc', H1, '11', 'a');
 const REMOTE = endpoint('dddddddd', H2, '12', 'b');

@@ -5,7 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="iproute2 nftables libnftables1 iputils-ping iperf3 tcpdump bind9-dnsutils procps util-linux etcd-server"
-SERVICES="etcd-server:etcd.service iperf3:iperf3.service" # what these packages would run
+DOCKER="containerd docker.io" # for the tests; where another dockerd is installed, that one does
+SERVICES="etcd-server:etcd.service iperf3:iperf3.service containerd:containerd.service
+  docker.io:docker.service docker.io:docker.socket" # what these packages would run
 OLDEST_NODE=20.19.0
 
 say() { printf 'setup: %-17s%s\n' "$1" "$2"; }
@@ -83,6 +85,7 @@ disable_services() {
 }
 
 install_packages() {
+  PATH="$PATH:/usr/sbin" command -v dockerd >/dev/null || PACKAGES="$PACKAGES $DOCKER"
   command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
     fail "this is no Debian system (dpkg and apt are missing); Weft is set up on Debian 12 or later" \
       "the programs it needs come from: $PACKAGES"
@@ -98,8 +101,9 @@ install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   # A failing update is not the end: one broken source of many, or lists that are recent enough.
   apt-get update -q >"$work/log" 2>&1 </dev/null || :
+  # Nothing of the machine's is removed, whatever is in the way: then it fails, and says what it is.
   # shellcheck disable=SC2086 # a list
-  if ! apt-get install -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+  if ! apt-get install -q -y --no-remove --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
     -o Acquire::Retries=3 $missing >>"$work/log" 2>&1 </dev/null; then
     tail -n 25 "$work/log" >&2
     fail "apt-get could not install: $missing" "see above; is Debian's archive reachable? Then run this again"
@@ -119,8 +123,9 @@ install_modules() {
     return
   fi
   say "npm packages" "installing (npm ci)"
-  # The tests and the build need the development packages, whatever NODE_ENV says.
-  npm ci --include=dev --no-audit --no-fund --prefer-offline --loglevel=error >"$work/log" 2>&1 </dev/null || {
+  # The tests and the build need the development packages, whatever NODE_ENV says. None needs its install script, and
+  # some would compile what is not used.
+  npm ci --include=dev --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error >"$work/log" 2>&1 </dev/null || {
     cat "$work/log" >&2
     fail "npm ci failed, see above; is the npm registry reachable? Then run this again"
   }

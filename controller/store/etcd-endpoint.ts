@@ -16,10 +16,10 @@ import {
 import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
 import { Etcd3, type IWatchRequest, type IWatchResponse, type KVClient } from 'etcd3';
 import { openChannel, type EtcdTls } from './etcd-tls.js';
-import { StoreRefused, StoreUnavailable } from './store.js';
+import { StoreFull, StoreRefused, StoreUnavailable } from './store.js';
 
-/** One call: given the client, and the options to pass on to it. */
-export type EtcdCall<T> = (kv: KVClient, options: CallOptions) => Promise<T>;
+/** One call: given the keys' client and the options to pass on to it, and the client of everything else. */
+export type EtcdCall<T> = (kv: KVClient, options: CallOptions, client: Etcd3) => Promise<T>;
 
 /** A watch stream, which ends when it breaks. Disposing of it ends it. */
 export interface EtcdWatch extends Disposable {
@@ -41,6 +41,7 @@ export interface EndpointOptions {
 const REFUSALS: ReadonlySet<status> = new Set([
   status.FAILED_PRECONDITION,
   status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
   status.OUT_OF_RANGE,
   status.PERMISSION_DENIED,
   status.RESOURCE_EXHAUSTED,
@@ -70,10 +71,11 @@ export class EtcdEndpoint implements Disposable {
     let outcome: StatusObject | undefined;
     const note = (told: StatusObject): StatusObject => (outcome = told);
     try {
-      return await call(client.kv, {
+      const options = {
         deadline: Date.now() + timeoutMs,
         interceptors: [this.#cancellable(signal), observing(note), withLeader],
-      });
+      };
+      return await call(client.kv, options, client);
     } catch (error) {
       signal.throwIfAborted();
       const typed = storeError(outcome, error);
@@ -157,12 +159,25 @@ export function isOutOfRange(error: unknown): boolean {
   return error instanceof StoreRefused && error.cause === status.OUT_OF_RANGE;
 }
 
+/** Whether etcd refused because a lease is unknown to it: it ended, or it was another cluster's. */
+export function isLeaseUnknown(error: unknown): boolean {
+  return error instanceof StoreRefused && error.cause === status.NOT_FOUND;
+}
+
+/**
+ * What etcd says when it has no space, with the same status as of much else. Its own client tells errors by their text
+ * (etcdserver/api/v3rpc/rpctypes), so that does not change.
+ */
+const NO_SPACE = 'etcdserver: mvcc: database space exceeded';
+
 /** What went wrong, in the store's own terms. `outcome` is what gRPC says of the call, if it came to that. */
 function storeError(outcome: StatusObject | undefined, cause: unknown): StoreUnavailable | StoreRefused {
   const reason = outcome?.details ?? (cause instanceof Error ? cause.message : String(cause));
-  return outcome !== undefined && REFUSALS.has(outcome.code)
-    ? new StoreRefused(`etcd refused: ${reason}`, { cause: outcome.code })
-    : new StoreUnavailable(`etcd did not answer: ${reason}`, { cause });
+  if (outcome === undefined || !REFUSALS.has(outcome.code)) {
+    return new StoreUnavailable(`etcd did not answer: ${reason}`, { cause });
+  }
+  const Refusal = reason === NO_SPACE ? StoreFull : StoreRefused;
+  return new Refusal(`etcd refused: ${reason}`, { cause: outcome.code });
 }
 
 /**

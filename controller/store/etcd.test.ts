@@ -23,6 +23,7 @@ describe('memory and etcd', () => {
     let count = 0;
     let committed = 0;
     let failed = 0;
+    let refused = 0;
     await fc.assert(
       fc.asyncProperty(histories, async (history) => {
         count += 1;
@@ -30,8 +31,9 @@ describe('memory and etcd', () => {
         await using memory = new MemoryStore();
         const said = await play(etcd, at, history);
         expect(await play(memory, at, history)).toEqual(said);
-        for (const result of (said as { results: { committed: boolean }[] }).results) {
-          if (result.committed) committed += 1;
+        for (const result of (said as { results: ('refused' | { committed: boolean })[] }).results) {
+          if (result === 'refused') refused += 1;
+          else if (result.committed) committed += 1;
           else failed += 1;
         }
       }),
@@ -39,5 +41,6 @@ describe('memory and etcd', () => {
     );
     // Histories of one outcome only would prove little.
     expect(Math.min(committed, failed)).toBeGreaterThan(50);
+    expect(refused).toBeGreaterThan(0);
   });
 });

@@ -1,8 +1,9 @@
 /** The Store on etcd: see store.ts for what it promises. */
-import type { IRangeResponse } from 'etcd3';
+import type { IRangeResponse, ITxnRequest, ITxnResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
-import { isOutOfRange } from './etcd-endpoint.js';
+import { isLeaseUnknown, isOutOfRange } from './etcd-endpoint.js';
+import { EtcdLeases } from './etcd-leases.js';
 import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.js';
 import {
   StoreRefused,
@@ -18,12 +19,17 @@ import { watch } from './watch.js';
 /** Keys per page of a listing: large enough to be quick, small enough for etcd to answer without a hiccup. */
 const PAGE_SIZE = 1_000;
 
+/** A lease that was just granted is there, unless somebody ends leases as fast as they are granted. */
+const LEASE_TRIES = 4;
+
 export class EtcdStore implements Store {
   readonly #connection: EtcdConnection;
+  readonly #leases: EtcdLeases;
 
   /** Connects when first used. */
   constructor(options: EtcdOptions) {
     this.#connection = new EtcdConnection(options);
+    this.#leases = new EtcdLeases(this.#connection);
   }
 
   /** Equivalent to `etcdctl get <key>`. */
@@ -46,11 +52,28 @@ export class EtcdStore implements Store {
     }
   }
 
+  /** Equivalent to `etcdctl get --prefix --count-only <prefix>`. */
+  async count(prefix: string, signal: AbortSignal): Promise<number> {
+    const request = { ...rangeOfPrefix(prefix), count_only: true };
+    const answer = await this.#connection.repeat((kv, options) => kv.range(request, options), signal);
+    step('etcd');
+    return Number(answer.count);
+  }
+
+  /** Equivalent to `etcdctl get --prefix --keys-only --sort-by=MODIFY --limit=<limit> <prefix>`. */
+  async oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]> {
+    if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError(`no number of keys: ${String(limit)}`);
+    const request = { ...rangeOfPrefix(prefix), keys_only: true, limit } as const;
+    const sorted = { ...request, sort_target: 'Mod', sort_order: 'Ascend' } as const;
+    const answer = await this.#connection.repeat((kv, options) => kv.range(sorted, options), signal);
+    step('etcd');
+    return answer.kvs.map(({ key }) => key.toString());
+  }
+
   /** Equivalent to `etcdctl txn`. */
   async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
     checkTransaction(transaction);
-    const request = toTxnRequest(transaction);
-    const answer = await this.#connection.once((kv, options) => kv.txn(request, options), signal);
+    const answer = await this.#commit(transaction, signal);
     step('etcd');
     const revision = BigInt(answer.header.revision);
     if (answer.succeeded) return { committed: true, revision };
@@ -63,7 +86,31 @@ export class EtcdStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#leases[Symbol.dispose]();
     this.#connection[Symbol.dispose]();
+  }
+
+  /**
+   * Sends the transaction once, or again where etcd says for certain that nothing was done: a lease it was to put keys
+   * on is not there any more (this process was stopped for longer than the lease lasts, or somebody ended the lease).
+   */
+  async #commit(transaction: Transaction, signal: AbortSignal): Promise<ITxnResponse> {
+    const ttls = transaction.puts.flatMap(({ ttlMs }) => (ttlMs === undefined ? [] : [ttlMs]));
+    if (ttls.length === 0) return this.#txn(toTxnRequest(transaction, new Map()), signal);
+    const calledAt = performance.now();
+    for (let tries = 1; ; tries += 1) {
+      const leases = await this.#leases.forKeys(ttls, calledAt, signal);
+      try {
+        return await this.#txn(toTxnRequest(transaction, leases), signal);
+      } catch (error) {
+        if (!isLeaseUnknown(error) || tries === LEASE_TRIES) throw error;
+        await this.#leases.forget(leases);
+      }
+    }
+  }
+
+  #txn(request: ITxnRequest, signal: AbortSignal): Promise<ITxnResponse> {
+    return this.#connection.once((kv, options) => kv.txn(request, options), signal);
   }
 
   async #listOnce(prefix: string, signal: AbortSignal): Promise<Listing> {

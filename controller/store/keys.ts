@@ -66,6 +66,19 @@ export function historyKey(holding: {
   return `${historyOf(holding.address)}${segment(holding.networkId)}/${segment(holding.endpointId)}`;
 }
 
+/** What an earlier holder's key names; undefined: none that Weft wrote. */
+export function parseHistoryKey(
+  key: string,
+): { readonly address: IpAddress; readonly networkId: NetworkId; readonly endpointId: EndpointId } | undefined {
+  if (!key.startsWith(HISTORY)) return undefined;
+  const [first = '', second = '', third = '', ...more] = key.slice(HISTORY.length).split('/');
+  const address = parseIp(first);
+  const networkId = parseNetworkId(second);
+  const endpointId = parseEndpointId(third);
+  if (address === undefined || networkId === undefined || endpointId === undefined || more.length > 0) return undefined;
+  return { address, networkId, endpointId };
+}
+
 /** Keys of guards. Names are compared as DNS compares them, without case. */
 export const guardKey = {
   networkName: (name: string): string => `${GUARDS}names/network/${segment(nameKey(name))}`,

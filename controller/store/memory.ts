@@ -14,6 +14,9 @@ import {
 } from './store.js';
 import { FOUND_LIMIT, checkTransaction, failureOf, holds } from './transaction.js';
 
+/** setTimeout takes no more, and would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 export class MemoryStore implements Store {
   /** etcd's first revision is 1, before anything was written. */
   #revision = 1n;
@@ -22,6 +25,7 @@ export class MemoryStore implements Store {
   /** Every change since the last compaction, in order. */
   #history: WatchBatch[] = [];
   #closed = false;
+  readonly #timers = new Set<NodeJS.Timeout>();
   /** Says `change` when there is something new for watches, and when the store closes. */
   readonly #changes = new EventTarget();
 
@@ -35,6 +39,18 @@ export class MemoryStore implements Store {
     return { entries: this.#under(prefix), revision: this.#revision };
   }
 
+  async count(prefix: string, signal: AbortSignal): Promise<number> {
+    this.#enter(signal);
+    return this.#under(prefix).length;
+  }
+
+  async oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]> {
+    this.#enter(signal);
+    if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError(`no number of keys: ${String(limit)}`);
+    const byAge = this.#under(prefix).sort((a, b) => Number(a.modRevision - b.modRevision));
+    return byAge.slice(0, limit).map(({ key }) => key);
+  }
+
   async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
     this.#enter(signal);
     checkTransaction(transaction);
@@ -42,11 +58,11 @@ export class MemoryStore implements Store {
     if (!transaction.compares.every((compare, index) => holds(compare, foundAt[index] ?? []))) {
       return { committed: false, revision: this.#revision, ...failureOf(transaction.compares, foundAt) };
     }
-    const events = this.#apply(transaction, this.#revision + 1n);
-    if (events.length > 0) {
-      this.#revision += 1n;
-      this.#history.push({ revision: this.#revision, events });
-      this.#changes.dispatchEvent(new Event('change'));
+    this.#record(this.#apply(transaction, this.#revision + 1n));
+    for (const ttlMs of new Set(transaction.puts.map((put) => put.ttlMs))) {
+      if (ttlMs === undefined) continue;
+      const keys = transaction.puts.filter((put) => put.ttlMs === ttlMs).map(({ key }) => key);
+      this.#expire({ keys, putAt: this.#revision, at: performance.now() + ttlMs });
     }
     return { committed: true, revision: this.#revision };
   }
@@ -84,6 +100,8 @@ export class MemoryStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
     this.#changes.dispatchEvent(new Event('change'));
   }
 
@@ -94,6 +112,10 @@ export class MemoryStore implements Store {
 
   #at(compare: Compare): readonly KeyValue[] {
     if (compare.kind === 'emptyPrefix') return this.#under(compare.prefix).slice(0, FOUND_LIMIT);
+    if (compare.kind === 'notNewer') {
+      const newer = this.#under(compare.prefix).filter(({ modRevision }) => modRevision > compare.revision);
+      return newer.slice(0, FOUND_LIMIT);
+    }
     const entry = copy(this.#entries.get(compare.key));
     return entry === undefined ? [] : [entry];
   }
@@ -102,10 +124,39 @@ export class MemoryStore implements Store {
     return [...this.#entries.values()]
       .filter(({ key }) => key.startsWith(prefix))
       .map((entry) => copy(entry))
-      .sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
+      .sort((a, b) => byBytes(a.key, b.key));
   }
 
-  #apply({ puts, deletes }: Transaction, revision: bigint): StoreEvent[] {
+  /** Makes a revision of what changed, if anything did. */
+  #record(events: readonly StoreEvent[]): void {
+    if (events.length === 0) return;
+    this.#revision += 1n;
+    this.#history.push({ revision: this.#revision, events });
+    this.#changes.dispatchEvent(new Event('change'));
+  }
+
+  /** Deletes the keys when their time has come, in one revision; those that were written since stay. */
+  #expire(due: { readonly keys: readonly string[]; readonly putAt: bigint; readonly at: number }): void {
+    const leftMs = Math.ceil(due.at - performance.now());
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        if (due.at > performance.now()) {
+          this.#expire(due);
+          return;
+        }
+        const gone = due.keys.filter((key) => this.#entries.get(key)?.modRevision === due.putAt).sort(byBytes);
+        for (const key of gone) this.#entries.delete(key);
+        this.#record(gone.map((key) => ({ kind: 'delete', key })));
+      },
+      Math.min(leftMs, MAX_TIMER_MS),
+    );
+    // A test's process does not stay for keys that nobody waits for.
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
+  #apply({ puts, deletes, deletePrefixes = [] }: Transaction, revision: bigint): StoreEvent[] {
     const events: StoreEvent[] = puts.map(({ key, value }) => {
       const createRevision = this.#entries.get(key)?.createRevision ?? revision;
       const entry = { key, value: value.slice(), createRevision, modRevision: revision };
@@ -115,8 +166,18 @@ export class MemoryStore implements Store {
     for (const key of deletes) {
       if (this.#entries.delete(key)) events.push({ kind: 'delete', key });
     }
+    for (const prefix of deletePrefixes) {
+      for (const { key } of this.#under(prefix)) {
+        this.#entries.delete(key);
+        events.push({ kind: 'delete', key });
+      }
+    }
     return events;
   }
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 /** A caller that writes into a value it was given must not change the store. */

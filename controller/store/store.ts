@@ -24,7 +24,11 @@ export type Compare =
 export interface Put {
   readonly key: string;
   readonly value: Uint8Array;
-  /** The key goes by itself, no sooner than after so many milliseconds, and at most an eighth and two seconds later. */
+  /**
+   * Whole milliseconds, at least 1: the key goes by itself, no sooner than so long after `commit` was called, and at
+   * most an eighth and two seconds later (an election in etcd makes it later still). Goes at a revision as any delete
+   * does, with others that were put at about the same time. A later put of the key decides anew; one without keeps it.
+   */
   readonly ttlMs?: number;
 }
 
@@ -36,7 +40,7 @@ export interface Transaction {
   readonly compares: readonly Compare[];
   readonly puts: readonly Put[];
   readonly deletes: readonly string[];
-  /** Everything under these goes too; none may begin, or be begun by, a key that is put. */
+  /** Everything under these goes too; each is one operation, and no key that is put may begin with one. */
   readonly deletePrefixes?: readonly string[];
 }
 
@@ -80,7 +84,7 @@ export interface Store extends AsyncDisposable {
   list(prefix: string, signal: AbortSignal): Promise<Listing>;
   /** How many keys are under a prefix. */
   count(prefix: string, signal: AbortSignal): Promise<number>;
-  /** The keys under a prefix that were written longest ago, at most `limit`, the oldest first. */
+  /** The keys under a prefix that were written longest ago, at most `limit`, the oldest first; of one revision in any order. */
   oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
@@ -105,7 +109,16 @@ export class StoreUnavailable extends Error {
  * the same call will be refused again until something is changed.
  */
 export class StoreRefused extends Error {
-  override readonly name = 'StoreRefused';
+  override readonly name: string = 'StoreRefused';
+}
+
+/**
+ * The store has no space left, and takes only deletes. That of many commits at once which first found it full may have
+ * been written all the same (etcd applies it, and then says so): whoever was told looks, as with StoreUnavailable. From
+ * the second time on nothing was.
+ */
+export class StoreFull extends StoreRefused {
+  override readonly name = 'StoreFull';
 }
 
 /** The history a watch asked for has been compacted away. `compactRevision`: the oldest still there. */

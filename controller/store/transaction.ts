@@ -7,12 +7,12 @@ const MAX_OPERATIONS = 128;
 /** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
 const MAX_TRANSACTION_BYTES = 1 << 20;
 
-/** Most entries that a failed `emptyPrefix` reports: enough for an error text, whatever stands there. */
+/** Most entries that a failed `emptyPrefix` or `notNewer` reports: enough for an error text, whatever stands there. */
 export const FOUND_LIMIT = 32;
 
 /** Throws StoreRefused for a transaction that no store takes, before anything is sent. */
-export function checkTransaction({ compares, puts, deletes }: Transaction): void {
-  const operations = puts.length + deletes.length;
+export function checkTransaction({ compares, puts, deletes, deletePrefixes = [] }: Transaction): void {
+  const operations = puts.length + deletes.length + deletePrefixes.length;
   if (compares.length > MAX_OPERATIONS || operations > MAX_OPERATIONS) {
     throw new StoreRefused(
       `a transaction takes ${String(MAX_OPERATIONS)} compares and ${String(MAX_OPERATIONS)} operations, ` +
@@ -20,12 +20,24 @@ export function checkTransaction({ compares, puts, deletes }: Transaction): void
     );
   }
   const written = [...puts.map(({ key }) => key), ...deletes];
-  const twice = written.find((key, index) => written.indexOf(key) !== index);
-  if (twice !== undefined) throw new StoreRefused(`a transaction writes no key twice: ${twice}`);
-  const named = [...written, ...compares.map(keyOf)];
-  if (written.includes('') || compares.some((compare) => compare.kind !== 'emptyPrefix' && compare.key === '')) {
+  const seen = new Set<string>();
+  for (const key of written) {
+    if (seen.has(key)) throw new StoreRefused(`a transaction writes no key twice: ${key}`);
+    seen.add(key);
+  }
+  for (const prefix of deletePrefixes) {
+    const both = puts.find(({ key }) => key.startsWith(prefix));
+    if (both !== undefined) throw new StoreRefused(`a transaction puts no key it deletes: ${both.key} under ${prefix}`);
+  }
+  if (
+    [...written, ...deletePrefixes].includes('') ||
+    compares.some((compare) => 'key' in compare && compare.key === '')
+  ) {
     throw new StoreRefused('a key has at least one character');
   }
+  const endless = puts.find(({ ttlMs }) => ttlMs !== undefined && !(Number.isSafeInteger(ttlMs) && ttlMs > 0));
+  if (endless !== undefined) throw new StoreRefused(`${endless.key}: ${String(endless.ttlMs)} ms is no time to live`);
+  const named = [...written, ...deletePrefixes, ...compares.map(placeOf)];
   const bytes =
     named.reduce((sum, key) => sum + Buffer.byteLength(key), 0) +
     puts.reduce((sum, { value }) => sum + value.length, 0);
@@ -34,11 +46,12 @@ export function checkTransaction({ compares, puts, deletes }: Transaction): void
   }
 }
 
-/** Whether the compare holds, given what stands where it looks. */
+/** Whether the compare holds, given what stands where it looks (for `notNewer`: what is newer there). */
 export function holds(compare: Compare, found: readonly KeyValue[]): boolean {
   switch (compare.kind) {
     case 'absent':
     case 'emptyPrefix':
+    case 'notNewer':
       return found.length === 0;
     case 'present':
       return found.length > 0;
@@ -64,6 +77,6 @@ export function failureOf(
 }
 
 /** The key, or the prefix, a compare looks at. */
-function keyOf(compare: Compare): string {
-  return compare.kind === 'emptyPrefix' ? compare.prefix : compare.key;
+function placeOf(compare: Compare): string {
+  return 'prefix' in compare ? compare.prefix : compare.key;
 }

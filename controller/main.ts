@@ -78,7 +78,7 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
   const pools = options.pools.length > 0 ? options.pools : defaultPools(meta.clusterId);
   const services = {
     network: networkService(serve, { cache, committer, pools }),
-    endpoint: endpointService(serve, { cache, committer, fanout }),
+    endpoint: endpointService(serve, { store, cache, committer, fanout }),
     host: hostService(serve, { cache, fanout }),
     cluster: clusterService(serve, { cache, fanout, meta, etcdStatus: (until) => etcdStatus(etcd, until) }),
     agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),

@@ -99,7 +99,7 @@ export async function openController(
     ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
     services: {
       network: networkService(serve, { cache, committer, pools: defaultPools(meta.clusterId) }),
-      endpoint: endpointService(serve, { cache, committer, fanout }),
+      endpoint: endpointService(serve, { store, cache, committer, fanout }),
       host: hostService(serve, { cache, fanout }),
       cluster: clusterService(serve, { cache, fanout, meta, etcdStatus }),
       agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),

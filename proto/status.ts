@@ -18,6 +18,14 @@ const STRANGERS = /\bcertificate\b|\bunknown ca\b/i;
 
 /** The status a handler ends its call with. */
 export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
+  const status = toStatus(error);
+  const metadata = new Metadata();
+  metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
+  return { code: status.code, details: error.message, metadata };
+}
+
+/** The same as a message, for the one of many that failed. */
+export function toStatus(error: WeftError): Status {
   const code = codes[error.status];
   const info = ErrorInfo.fromPartial({ reason: error.reason, domain: DOMAIN, metadata: error.metadata });
   const details: Any[] = [
@@ -32,10 +40,7 @@ export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'det
       value: Buffer.from(BadRequest.encode(request).finish()),
     });
   }
-  const metadata = new Metadata();
-  const status = Status.fromPartial({ code, message: error.message, details });
-  metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
-  return { code, details: error.message, metadata };
+  return Status.fromPartial({ code, message: error.message, details });
 }
 
 /** What a call was refused with, as the error that was thrown there. `peer` names who was called, for the rest. */

@@ -2,7 +2,8 @@
 import { isUuid } from '../../core/ids.js';
 import type { Checker } from './validate.js';
 
-const PAGE_DEFAULT = 1_000;
+/** Things on a page whose size nobody named. */
+export const PAGE_DEFAULT = 1_000;
 const PAGE_MAX = 10_000;
 
 export interface PageRequest {
@@ -14,10 +15,15 @@ export interface PageRequest {
 /** Reads `page_size` and `page_token`. */
 export function readPage(check: Checker, request: { pageSize: number; pageToken: string }): PageRequest {
   const { pageSize, pageToken } = request;
-  if (pageSize > PAGE_MAX) check.refuse('page_size', `${String(pageSize)} is more than ${String(PAGE_MAX)}`);
+  checkPageSize(check, pageSize);
   const after = Buffer.from(pageToken, 'base64url').toString();
   if (pageToken !== '' && !isUuid(after)) check.refuse('page_token', 'not a token of an earlier page');
   return { size: pageSize === 0 ? PAGE_DEFAULT : pageSize, after: pageToken === '' ? '' : after };
+}
+
+/** Refuses a `page_size` that nobody needs. */
+export function checkPageSize(check: Checker, pageSize: number): void {
+  if (pageSize > PAGE_MAX) check.refuse('page_size', `${String(pageSize)} is more than ${String(PAGE_MAX)}`);
 }
 
 /** The page, and the token of the next one; empty: this is the last. */

@@ -136,8 +136,11 @@ export class Serve {
   }
 }
 
-/** What the caller is told. */
-function toWeftError(error: unknown, call: { readonly requestId: string; readonly signal: AbortSignal }): WeftError {
+/** What the caller is told of whatever a handler threw. */
+export function toWeftError(
+  error: unknown,
+  call: { readonly requestId: string; readonly signal: AbortSignal },
+): WeftError {
   if (error instanceof WeftError) return error;
   const cause = { cause: error };
   if (call.signal.aborted) {

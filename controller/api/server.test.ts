@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WeftError } from '../../core/errors.js';
 import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
-import { CreateNetworkRequest, SubnetRequest } from '../../proto/gen/weft/v1/network.js';
+import { CreateNetworkRequest, ListNetworksRequest, SubnetRequest } from '../../proto/gen/weft/v1/network.js';
 import { CreateEndpointRequest, EndpointState, ListEndpointsRequest } from '../../proto/gen/weft/v1/endpoint.js';
 import { HostState } from '../../proto/gen/weft/v1/host.js';
 import { MemoryStore } from '../store/memory.js';
@@ -94,20 +94,22 @@ describe('NetworkService', () => {
     const ids: string[] = [];
     let pageToken = '';
     do {
-      const page = await admin.call(list, { pageSize: 2, pageToken, minRevision: 0n });
+      const page = await admin.call(list, { pageSize: 2, pageToken, minRevision: 0n, filters: [] });
       expect(page.networks.length).toBeLessThanOrEqual(2);
       expect(page.revision).toBeGreaterThan(0n);
       ids.push(...page.networks.map(({ id }) => id));
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
-    const all = await admin.call(list, { pageSize: 0, pageToken: '', minRevision: 0n });
+    const all = await admin.call(list, { pageSize: 0, pageToken: '', minRevision: 0n, filters: [] });
     expect(ids).toEqual(all.networks.map(({ id }) => id));
     expect(ids).toEqual([...ids].sort());
     for (const bad of ['%%%', Buffer.from('x').toString('base64url')]) {
-      const error = await refusal(admin.call(list, { pageSize: 0, pageToken: bad, minRevision: 0n }));
+      const error = await refusal(admin.call(list, { pageSize: 0, pageToken: bad, minRevision: 0n, filters: [] }));
       expect(error.violations.map(({ field }) => field)).toEqual(['page_token']);
     }
-    expect(await refusal(admin.call(list, { pageSize: 10_001, pageToken: '', minRevision: 0n }))).toMatchObject({
+    expect(
+      await refusal(admin.call(list, { pageSize: 10_001, pageToken: '', minRevision: 0n, filters: [] })),
+    ).toMatchObject({
       reason: 'ARGUMENT_INVALID',
     });
   });
@@ -138,10 +140,14 @@ describe('NetworkService', () => {
 
   it('answers a revision that is not there with REVISION_AHEAD', async () => {
     const list = admin.networks.list.bind(admin.networks);
-    expect(await refusal(admin.call(list, { pageSize: 0, pageToken: '', minRevision: 1_000_000n }))).toMatchObject({
+    expect(
+      await refusal(admin.call(list, { pageSize: 0, pageToken: '', minRevision: 1_000_000n, filters: [] })),
+    ).toMatchObject({
       reason: 'REVISION_AHEAD',
     });
-    expect(await refusal(admin.call(list, { pageSize: 0, pageToken: '', minRevision: -1n }))).toMatchObject({
+    expect(
+      await refusal(admin.call(list, { pageSize: 0, pageToken: '', minRevision: -1n, filters: [] })),
+    ).toMatchObject({
       reason: 'ARGUMENT_INVALID',
     });
   });
@@ -358,12 +364,18 @@ describe('who may call what', () => {
     'NetworkService/Get': () =>
       client.call(client.networks.get.bind(client.networks), { network: '', minRevision: 0n }),
     'NetworkService/List': () =>
-      client.call(client.networks.list.bind(client.networks), { pageSize: 0, pageToken: '', minRevision: 0n }),
+      client.call(client.networks.list.bind(client.networks), ListNetworksRequest.fromPartial({})),
     'NetworkService/Delete': () => client.call(client.networks.delete.bind(client.networks), { network: '' }),
     'EndpointService/Create': () => createEndpoint({ network: '' }, client),
     'EndpointService/Get': () => client.call(client.endpoints.get.bind(client.endpoints), { id, minRevision: 0n }),
     'EndpointService/List': () =>
       client.call(client.endpoints.list.bind(client.endpoints), ListEndpointsRequest.fromPartial({})),
+    'EndpointService/BatchCreate': () =>
+      client.call(client.endpoints.batchCreate.bind(client.endpoints), { requests: [] }),
+    'EndpointService/ListAddressHistory': () =>
+      client.call(client.endpoints.listAddressHistory.bind(client.endpoints), {
+        ...{ address: '10.1.0.2', network: '', pageSize: 0, pageToken: '' },
+      }),
     'EndpointService/Delete': () => deleteEndpoint('', client),
     'HostService/Get': () => client.call(client.hosts.get.bind(client.hosts), { host: '', minRevision: 0n }),
     'HostService/List': () =>
@@ -373,10 +385,14 @@ describe('who may call what', () => {
   });
 
   const BOTH = ['EndpointService', 'HostService', 'ClusterService'];
+  const OWN = new Set(['EndpointService/ListAddressHistory']);
   const READS = ['NetworkService/Get', 'NetworkService/List'];
   it.each([
     ['admin', () => true],
-    ['host', (method: string) => BOTH.some((each) => method.startsWith(each)) || READS.includes(method)],
+    [
+      'host',
+      (method: string) => READS.includes(method) || (BOTH.some((each) => method.startsWith(each)) && !OWN.has(method)),
+    ],
     ['controller', () => false],
   ] as const)('%s', async (role, may) => {
     const client = await harness.client({ role, name: 'h1' });

@@ -14,12 +14,13 @@ import { ClusterView, type ChangeSet } from './view.js';
 const signal = new AbortController().signal;
 const network = (fields: Partial<Network> = {}): Network => ({
   ...{ id: newNetworkId(), name: 'web', driver: 'overlay', vni: 4096, subnets: [], internal: false, mtu: undefined },
-  ...{ labels: {}, options: {}, revision: 0n, requestId: 'r' },
+  ...{ labels: {}, options: {}, revision: 0n, requestId: 'r', createTimeMs: 0 },
   ...fields,
 });
 const endpoint = (of: Network, fields: Partial<Endpoint> = {}): Endpoint => ({
   ...{ id: newEndpointId(), networkId: of.id, hostId: newHostId(), sandbox: 'a', name: 'a', aliases: [] },
   ...{ addresses: [address('10.1.0.2')], mac: randomMac(), labels: {}, state: 'pending', revision: 0n, requestId: '' },
+  ...{ createRevision: 0n, createTimeMs: 0 },
   ...fields,
 });
 const address = (text: string) => {
@@ -112,7 +113,9 @@ describe('the cache', () => {
     store.compact(last);
     await cache.atLeast(last, signal);
     expect([...cache.view.networks.keys()].toSorted()).toEqual([stays.id, comes.id].toSorted());
-    const missed = seen.flatMap(({ changes }) => changes).map(({ before, after }) => [before?.id, after?.id]);
+    const missed = seen
+      .flatMap(({ changes }) => changes)
+      .flatMap((change) => (change.kind === 'network' ? [[change.before?.id, change.after?.id]] : []));
     expect(missed).toContainEqual([gone.id, undefined]);
     expect(missed).toContainEqual([undefined, comes.id]);
     expect(missed.filter(([, id]) => id === stays.id)).toHaveLength(1);
@@ -146,7 +149,16 @@ describe('the view', () => {
   it('keeps every index right when things change places within one change set', () => {
     const view = new ClusterView();
     const host = (name: string, vtep: string, number: number) => ({
-      ...{ id: newHostId(), name, vtep: address(vtep), number, version: '', revision: 1n },
+      ...{
+        id: newHostId(),
+        name,
+        vtep: address(vtep),
+        number,
+        version: '',
+        prefixes: [],
+        declaredEpoch: '',
+        revision: 1n,
+      },
     });
     const [h1, h2] = [host('h1', '192.0.2.1', 1), host('h2', '192.0.2.2', 2)];
     const put = (value: typeof h1) => ({ kind: 'put' as const, object: { kind: 'host' as const, value } });

@@ -7,7 +7,7 @@ import { WeftError } from '../../core/errors.js';
 import { anySignal, backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
 import { Compacted, type KeyValue, type Listing, type Store, type StoreEvent } from '../store/store.js';
-import { readObject } from './objects.js';
+import { readObject, type ClusterObject } from './objects.js';
 import { ClusterView, type ChangeSet, type Edit, type View } from './view.js';
 
 export interface CacheOptions {
@@ -135,6 +135,9 @@ export class Cache {
       ...[...view.hosts.keys()]
         .filter((id) => !keys.has(objectKey.host(id)))
         .map((id): Edit => ({ kind: 'drop', of: 'host', id })),
+      ...[...view.resting()]
+        .filter(({ networkId, address }) => !keys.has(objectKey.resting(networkId, address)))
+        .map(({ networkId, address }): Edit => ({ kind: 'drop', of: 'resting', networkId, address })),
     ];
     // Objects that are in the view already have their revision in it.
     const puts = entries
@@ -148,14 +151,20 @@ export class Cache {
 
   #has(edit: Edit): boolean {
     if (edit.kind !== 'put') return false;
-    const { kind, value } = edit.object;
-    const held =
-      kind === 'network'
-        ? this.#view.networks.get(value.id)
-        : kind === 'host'
-          ? this.#view.hosts.get(value.id)
-          : this.#view.endpoints.get(value.id);
-    return held?.revision === value.revision;
+    return this.#held(edit.object)?.revision === edit.object.value.revision;
+  }
+
+  #held({ kind, value }: ClusterObject): ClusterObject['value'] | undefined {
+    switch (kind) {
+      case 'network':
+        return this.#view.networks.get(value.id);
+      case 'host':
+        return this.#view.hosts.get(value.id);
+      case 'endpoint':
+        return this.#view.endpoints.get(value.id);
+      case 'resting':
+        return this.#view.restingIn(value.networkId).get(value.address);
+    }
   }
 
   #toEdit(event: StoreEvent): Edit | undefined {
@@ -169,6 +178,8 @@ export class Cache {
           : { kind: 'drop', of: 'host', id: ref.id };
       case 'endpoint':
         return { kind: 'drop', of: 'endpoint', networkId: ref.networkId, id: ref.id };
+      case 'resting':
+        return { kind: 'drop', of: 'resting', networkId: ref.networkId, address: ref.address };
       default:
         return undefined;
     }

@@ -8,6 +8,11 @@ export class Grouped<Group, Key, Value> {
     return this.#groups.get(group) ?? this.#empty;
   }
 
+  /** Everything in every group. */
+  *values(): Iterable<Value> {
+    for (const members of this.#groups.values()) yield* members.values();
+  }
+
   set(group: Group, key: Key, value: Value): void {
     const members = this.#groups.get(group);
     if (members === undefined) this.#groups.set(group, new Map([[key, value]]));

@@ -10,6 +10,8 @@ import {
 import { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js';
 import { Host as HostMessage } from '../../proto/gen/weft/v1/host.js';
 import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
+import type { IpAddress } from '../../core/address.js';
+import type { NetworkId } from '../../core/ids.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { objectKey, parseObjectKey } from '../store/keys.js';
 import type { KeyValue, Put } from '../store/store.js';
@@ -18,7 +20,15 @@ import type { KeyValue, Put } from '../store/store.js';
 export type ClusterObject =
   | { readonly kind: 'network'; readonly value: Network }
   | { readonly kind: 'endpoint'; readonly value: Endpoint }
-  | { readonly kind: 'host'; readonly value: Host };
+  | { readonly kind: 'host'; readonly value: Host }
+  | { readonly kind: 'resting'; readonly value: Resting };
+
+/** An address that nobody holds, and that is not chosen for a while. */
+export interface Resting {
+  readonly networkId: NetworkId;
+  readonly address: IpAddress;
+  readonly revision: bigint;
+}
 
 /** What to write for a network. */
 export function putNetwork(network: Network): Put {
@@ -57,7 +67,11 @@ export function readObject(entry: KeyValue): ClusterObject | undefined {
       return { kind: 'network', value: network };
     }
     case 'endpoint': {
-      const endpoint = { ...decodeEndpoint(EndpointMessage.decode(value)), revision, createRevision: entry.createRevision };
+      const endpoint = {
+        ...decodeEndpoint(EndpointMessage.decode(value)),
+        revision,
+        createRevision: entry.createRevision,
+      };
       if (endpoint.id !== ref.id || endpoint.networkId !== ref.networkId) {
         throw new MalformedObject(`holds endpoint ${endpoint.id} of network ${endpoint.networkId}`);
       }
@@ -68,6 +82,9 @@ export function readObject(entry: KeyValue): ClusterObject | undefined {
       if (host.id !== ref.id) throw new MalformedObject(`holds host ${host.id}`);
       return { kind: 'host', value: host };
     }
+    case 'resting':
+      // That the key is there is all there is to know: one whose value nobody can read rests all the same.
+      return { kind: 'resting', value: { networkId: ref.networkId, address: ref.address, revision } };
     default:
       return undefined;
   }

@@ -8,7 +8,7 @@ import type { Mac } from '../../core/mac.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import { Grouped } from './grouped.js';
-import type { ClusterObject } from './objects.js';
+import type { ClusterObject, Resting } from './objects.js';
 
 /** The cluster, to read. */
 export interface View {
@@ -22,6 +22,8 @@ export interface View {
   endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint>;
   endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint>;
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
+  /** Addresses that were given back, and are not chosen yet. */
+  restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting>;
   holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined;
   holderOfVni(vni: number): NetworkId | undefined;
   holderOfVtep(vtep: IpAddress): HostId | undefined;
@@ -32,7 +34,8 @@ export interface View {
 export type ObjectChange =
   | { readonly kind: 'network'; readonly before: Network | undefined; readonly after: Network | undefined }
   | { readonly kind: 'endpoint'; readonly before: Endpoint | undefined; readonly after: Endpoint | undefined }
-  | { readonly kind: 'host'; readonly before: Host | undefined; readonly after: Host | undefined };
+  | { readonly kind: 'host'; readonly before: Host | undefined; readonly after: Host | undefined }
+  | { readonly kind: 'resting'; readonly before: Resting | undefined; readonly after: Resting | undefined };
 
 /** Everything that one revision changed. */
 export interface ChangeSet {
@@ -45,7 +48,8 @@ export type Edit =
   | { readonly kind: 'put'; readonly object: ClusterObject }
   | { readonly kind: 'drop'; readonly of: 'network'; readonly id: NetworkId }
   | { readonly kind: 'drop'; readonly of: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId }
-  | { readonly kind: 'drop'; readonly of: 'host'; readonly id: HostId };
+  | { readonly kind: 'drop'; readonly of: 'host'; readonly id: HostId }
+  | { readonly kind: 'drop'; readonly of: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress };
 
 export class ClusterView implements View {
   #revision = 0n;
@@ -61,6 +65,7 @@ export class ClusterView implements View {
   readonly #byHost = new Grouped<HostId, EndpointId, Endpoint>();
   readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
   readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
+  readonly #resting = new Grouped<NetworkId, IpAddress, Resting>();
   readonly #macs = new Grouped<NetworkId, Mac, Endpoint>();
 
   get revision(): bigint {
@@ -89,6 +94,15 @@ export class ClusterView implements View {
 
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined {
     return this.#addresses.of(network).get(address);
+  }
+
+  restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting> {
+    return this.#resting.of(network);
+  }
+
+  /** Every address that rests, in whichever network. */
+  resting(): Iterable<Resting> {
+    return this.#resting.values();
   }
 
   holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined {
@@ -120,6 +134,7 @@ export class ClusterView implements View {
     if (edit.kind === 'drop') {
       if (edit.of === 'network') return this.#setNetwork(edit.id, undefined);
       if (edit.of === 'host') return this.#setHost(edit.id, undefined);
+      if (edit.of === 'resting') return this.#setResting(edit.networkId, edit.address, undefined);
       // An id stands under one network only; a stray double under another must not take the true one away.
       const held = this.endpoints.get(edit.id);
       return held?.networkId === edit.networkId
@@ -129,6 +144,7 @@ export class ClusterView implements View {
     const { object } = edit;
     if (object.kind === 'network') return this.#setNetwork(object.value.id, object.value);
     if (object.kind === 'host') return this.#setHost(object.value.id, object.value);
+    if (object.kind === 'resting') return this.#setResting(object.value.networkId, object.value.address, object.value);
     return this.#setEndpoint(object.value.id, object.value);
   }
 
@@ -162,6 +178,13 @@ export class ClusterView implements View {
       this.#numbers.set(after.number, id);
     }
     return { kind: 'host', before, after };
+  }
+
+  #setResting(network: NetworkId, address: IpAddress, after: Resting | undefined): ObjectChange {
+    const before = this.restingIn(network).get(address);
+    if (after === undefined) this.#resting.delete(network, address);
+    else this.#resting.set(network, address, after);
+    return { kind: 'resting', before, after };
   }
 
   #setEndpoint(id: EndpointId, after: Endpoint | undefined): ObjectChange {

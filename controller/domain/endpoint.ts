@@ -68,7 +68,12 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     .serialize(guard, context.guardRevision(guard), id);
   for (const address of endpoint.addresses) draft.claim(guardKey.address(networkId, address), id);
   const moves: readonly CursorMove[] = addresses.moves;
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...endpoint, revision, createRevision: revision }), moves };
+  return {
+    kind: 'commit',
+    transaction: draft.build(),
+    result: (revision) => ({ ...endpoint, revision, createRevision: revision }),
+    moves,
+  };
 }
 
 /** Marks an endpoint as removing; its addresses stay held. Refuses with ENDPOINT_NOT_FOUND, NOT_ALLOWED. */

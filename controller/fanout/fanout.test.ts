@@ -90,15 +90,32 @@ afterEach(async () => {
 const host = (number: number): Host => {
   const vtep = parseIp(`192.0.2.${String(number)}`);
   if (vtep === undefined) throw new Error('no address');
-  return { id: newHostId(), name: `h${String(number)}`, vtep, number, version: '', revision: 0n };
+  return {
+    id: newHostId(),
+    name: `h${String(number)}`,
+    vtep,
+    number,
+    version: '',
+    prefixes: [],
+    declaredEpoch: '',
+    revision: 0n,
+  };
 };
 const network = (vni: number): Network => ({
   ...{ id: newNetworkId(), name: `n${String(vni)}`, driver: 'overlay', vni, subnets: [], internal: false },
-  ...{ mtu: undefined, labels: {}, options: {}, revision: 0n, requestId: '' },
+  ...{ mtu: undefined, labels: {}, options: {}, revision: 0n, requestId: '', createTimeMs: 0 },
 });
 const endpoint = (of: NetworkId, on: HostId, sandbox = 'a'): Endpoint => ({
   ...{ id: newEndpointId(), networkId: of, hostId: on, sandbox, name: sandbox, aliases: [], addresses: [] },
-  ...{ mac: randomMac(), labels: {}, state: 'pending', revision: 0n, requestId: '' },
+  ...{
+    mac: randomMac(),
+    labels: {},
+    state: 'pending',
+    revision: 0n,
+    requestId: '',
+    createRevision: 0n,
+    createTimeMs: 0,
+  },
 });
 const write = async (puts: readonly Put[], deletes: readonly string[] = []): Promise<bigint> => {
   const { revision } = await store.commit({ compares: [], puts, deletes }, never);

@@ -100,7 +100,7 @@ export class Fanout implements Disposable {
       .get(host.id)
       ?.end(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
     const welcome = (session: string): Encoded =>
-      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name });
+      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare: false });
     const session = new Session(
       {
         ...{ host, stream, onBroken, welcome },

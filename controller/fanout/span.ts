@@ -78,7 +78,7 @@ export function deltasOf(view: View, changes: ChangeSet): readonly NetworkDelta[
       touch.appeared = change.before === undefined;
     } else if (change.kind === 'endpoint') {
       countEndpoint(at, change.before, change.after);
-    } else {
+    } else if (change.kind === 'host') {
       const host = change.after ?? change.before;
       if (host !== undefined) for (const id of spanOf(view, host.id)) at(id).moved.add(host.id);
     }

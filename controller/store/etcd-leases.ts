@@ -3,6 +3,7 @@
  * costs etcd little and a key goes at most an eighth of its time late. Nobody renews them: what ends with a lease was
  * meant to end.
  */
+import { setMaxListeners } from 'node:events';
 import { deferred } from '../../core/lifetime.js';
 import type { EtcdConnection } from './etcd-connection.js';
 
@@ -12,78 +13,70 @@ import type { EtcdConnection } from './etcd-connection.js';
  */
 const KEYS_PER_LEASE = 1_000;
 
-/** A lease under way or granted. */
-interface Slice {
+interface Lease {
   readonly id: string;
   /** On the monotonic clock: what is put until then stays for at least its time to live. */
   readonly usableUntil: number;
   keys: number;
 }
 
-export class EtcdLeases implements Disposable {
+/** What a lease is wanted for. */
+interface Use {
+  /** On the monotonic clock: when the commit was called. */
+  readonly calledAt: number;
+  readonly signal: AbortSignal;
+}
+
+export class EtcdLeases {
   readonly #connection: EtcdConnection;
-  readonly #slices = new Map<number, Promise<Slice>>();
-  /** Grants are shared by the commits that wait for them, so none of those may cancel one. */
-  readonly #closing = new AbortController();
+  /** The newest lease of each time to live. */
+  readonly #leases = new Map<number, Lease>();
+  readonly #granting = new Map<number, Promise<void>>();
+  /** Grants are shared by the commits that wait for them, so none of those may cancel one; closing the connection does. */
+  readonly #shared = new AbortController().signal;
 
   constructor(connection: EtcdConnection) {
     this.#connection = connection;
   }
 
   /**
-   * A lease for each time to live in `ttlsMs`, one for each key to put, that lasts at least that long from `calledAt`
-   * (performance.now()). Equivalent to `etcdctl lease grant <seconds>` where there is none yet.
+   * The lease for each time to live in `ttlsMs`, which has one for each key to put. Each lasts at least that long from
+   * `calledAt`. Equivalent to `etcdctl lease grant <seconds>` where there is none yet.
    */
-  async forKeys(
-    ttlsMs: readonly number[],
-    calledAt: number,
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<number, string>> {
-    const leases = new Map<number, string>();
+  async forKeys(ttlsMs: readonly number[], use: Use): Promise<ReadonlyMap<number, string>> {
+    const ids = new Map<number, string>();
     for (const ttlMs of new Set(ttlsMs)) {
       const keys = ttlsMs.filter((each) => each === ttlMs).length;
-      leases.set(ttlMs, await this.#take(ttlMs, { keys, calledAt, signal }));
+      ids.set(ttlMs, await this.#take(ttlMs, keys, use));
     }
-    return leases;
+    return ids;
   }
 
-  /** What etcd says it does not know: the next commit gets others. */
-  async forget(leases: ReadonlyMap<number, string>): Promise<void> {
-    for (const [ttlMs, id] of leases) {
-      const slice = this.#slices.get(ttlMs);
-      // Somebody else may have replaced it meanwhile.
-      if ((await slice)?.id === id && this.#slices.get(ttlMs) === slice) this.#slices.delete(ttlMs);
-    }
+  /** These are not there any more: the next commit gets others. */
+  forget(ids: ReadonlyMap<number, string>): void {
+    for (const [ttlMs, id] of ids) if (this.#leases.get(ttlMs)?.id === id) this.#leases.delete(ttlMs);
   }
 
-  [Symbol.dispose](): void {
-    this.#closing.abort();
-  }
-
-  async #take(ttlMs: number, use: { keys: number; calledAt: number; signal: AbortSignal }): Promise<string> {
+  async #take(ttlMs: number, keys: number, { calledAt, signal }: Use): Promise<string> {
     while (true) {
-      const pending = this.#slices.get(ttlMs) ?? this.#grant(ttlMs);
-      const slice = await unlessAborted(pending, use.signal);
-      if (slice.usableUntil >= use.calledAt && slice.keys + use.keys <= KEYS_PER_LEASE) {
-        slice.keys += use.keys;
-        return slice.id;
+      const lease = this.#leases.get(ttlMs);
+      if (lease !== undefined && lease.usableUntil >= calledAt && lease.keys + keys <= KEYS_PER_LEASE) {
+        lease.keys += keys;
+        return lease.id;
       }
-      // A lease that is granted after `calledAt` is usable, so this ends.
-      if (this.#slices.get(ttlMs) === pending) this.#slices.delete(ttlMs);
+      // One that is asked for after `calledAt` lasts long enough, so this ends.
+      await unlessAborted(this.#granting.get(ttlMs) ?? this.#grant(ttlMs), signal);
     }
   }
 
-  #grant(ttlMs: number): Promise<Slice> {
-    const granting = this.#grantOnce(ttlMs);
-    this.#slices.set(ttlMs, granting);
-    granting.catch(() => {
-      if (this.#slices.get(ttlMs) === granting) this.#slices.delete(ttlMs);
-    });
+  #grant(ttlMs: number): Promise<void> {
+    const granting = this.#grantOnce(ttlMs).finally(() => this.#granting.delete(ttlMs));
+    this.#granting.set(ttlMs, granting);
     return granting;
   }
 
-  async #grantOnce(ttlMs: number): Promise<Slice> {
-    // etcd counts whole seconds, looks twice a second for what has ended, and gives more than asked where its own
+  async #grantOnce(ttlMs: number): Promise<void> {
+    // etcd counts whole seconds, looks twice a second for what has ended, and gives more than it is asked for where its
     // elections take longer.
     const TTL = Math.ceil((ttlMs * 1.125 + 500) / 1_000);
     let sentAt = 0;
@@ -91,21 +84,24 @@ export class EtcdLeases implements Disposable {
     const granted = await this.#connection.repeat((_kv, options, client) => {
       sentAt = performance.now();
       return client.leaseClient.leaseGrant({ TTL }, options);
-    }, this.#closing.signal);
-    return { id: granted.ID, usableUntil: sentAt + Number(granted.TTL) * 1_000 - ttlMs, keys: 0 };
+    }, this.#shared);
+    const usableUntil = sentAt + Number(granted.TTL) * 1_000 - ttlMs;
+    this.#leases.set(ttlMs, { id: granted.ID, usableUntil, keys: 0 });
   }
 }
 
-/** What `promise` becomes, or the signal's reason where that aborts first. `promise` is somebody else's to handle. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
+/** Resolves with `promise`, or rejects with the signal's reason where that aborts first. */
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = deferred<never>();
   const abort = (): void => {
     aborted.reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
   };
+  if (signal.aborted) abort();
+  // Many commits wait with a daemon's one signal: many listeners are no leak.
+  setMaxListeners(0, signal);
   signal.addEventListener('abort', abort, { once: true });
   try {
-    return await Promise.race([promise, aborted.promise]);
+    await Promise.race([promise, aborted.promise]);
   } finally {
     signal.removeEventListener('abort', abort);
   }

@@ -86,7 +86,6 @@ export class EtcdStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#leases[Symbol.dispose]();
     this.#connection[Symbol.dispose]();
   }
 
@@ -99,12 +98,12 @@ export class EtcdStore implements Store {
     if (ttls.length === 0) return this.#txn(toTxnRequest(transaction, new Map()), signal);
     const calledAt = performance.now();
     for (let tries = 1; ; tries += 1) {
-      const leases = await this.#leases.forKeys(ttls, calledAt, signal);
+      const leases = await this.#leases.forKeys(ttls, { calledAt, signal });
       try {
         return await this.#txn(toTxnRequest(transaction, leases), signal);
       } catch (error) {
         if (!isLeaseUnknown(error) || tries === LEASE_TRIES) throw error;
-        await this.#leases.forget(leases);
+        this.#leases.forget(leases);
       }
     }
   }

@@ -1,4 +1,5 @@
 import { MemoryStore } from './memory.js';
+import { describeExpiry } from './expiry-contract.testing.js';
 import { describeStore } from './store-contract.testing.js';
 import type { StoreUnderTest } from './contract-bench.testing.js';
 import { describeWatch } from './watch-contract.testing.js';
@@ -17,3 +18,4 @@ const open = async (): Promise<StoreUnderTest> => {
 
 describeStore('memory', open);
 describeWatch('memory', open);
+describeExpiry('memory', open);

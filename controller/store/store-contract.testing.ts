@@ -1,6 +1,16 @@
 /** Reading and committing, as every Store does it: one suite that runs on each implementation. */
 import { describe, expect, it } from 'vitest';
-import { Bench, bytes, never, putting, textOf, transaction, type StoreUnderTest } from './contract-bench.testing.js';
+import {
+  Bench,
+  bytes,
+  eventsOf,
+  never,
+  putting,
+  take,
+  textOf,
+  transaction,
+  type StoreUnderTest,
+} from './contract-bench.testing.js';
 import { StoreRefused, type Compare, type Transaction } from './store.js';
 import { FOUND_LIMIT } from './transaction.js';
 
@@ -74,7 +84,60 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
       });
     });
 
+    describe('count and oldest', () => {
+      it('count just the keys under the prefix', async () => {
+        await bench.put(...['a', 'a/', 'a/1', 'a/2', 'a0', 'b'].map((key) => bench.at + key));
+        expect(await bench.store.count(`${bench.at}a/`, never)).toBe(3);
+        expect(await bench.store.count(`${bench.at}nothing/`, never)).toBe(0);
+        expect(await bench.store.count(bench.at, never)).toBe(6);
+        expect(await bench.store.count('', never)).toBeGreaterThanOrEqual(6);
+      });
+
+      it('name those that were written longest ago, also where others were made earlier', async () => {
+        for (const key of ['p/3', 'p/1', 'p/4', 'p/2', 'q']) await bench.put(bench.at + key);
+        await bench.put(`${bench.at}p/3`);
+        const named = async (limit: number): Promise<string[]> =>
+          (await bench.store.oldest(`${bench.at}p/`, limit, never)).map((key) => key.slice(bench.at.length));
+        expect(await named(2)).toEqual(['p/1', 'p/4']);
+        expect(await named(100)).toEqual(['p/1', 'p/4', 'p/2', 'p/3']);
+        expect(await bench.store.oldest(`${bench.at}nothing/`, 1, never)).toEqual([]);
+        await expect(named(0)).rejects.toThrow(RangeError);
+      });
+    });
+
     describe('commit', () => {
+      it('deletes everything under a prefix at one revision, and tells nothing of what is not there', async () => {
+        const from = await bench.put(...['a', 'a/', 'a/2', 'a/1', 'a0', 'b/1'].map((key) => bench.at + key));
+        const result = await bench.commit({
+          puts: [{ key: `${bench.at}c`, value: bytes('1') }],
+          deletes: [`${bench.at}a/2`],
+          deletePrefixes: [`${bench.at}a/`, `${bench.at}nothing/`, `${bench.at}a/1`],
+        });
+        expect(result).toEqual({ committed: true, revision: from + 1n });
+        expect(await bench.keysUnder(bench.at)).toEqual(['a', 'a0', 'b/1', 'c'].map((key) => bench.at + key));
+        const watch = bench.store.watch({ prefix: bench.at, from: from + 1n, signal: never });
+        const [batch] = await take(watch, () => true);
+        expect(batch === undefined ? [] : eventsOf(batch)).toEqual(
+          ['+c=1', '-a/2', '-a/', '-a/1'].map((event) => `${event.slice(0, 1)}${bench.at}${event.slice(1)}`),
+        );
+        expect(await bench.commit({ deletePrefixes: [`${bench.at}nothing/`] })).toEqual({
+          committed: true,
+          revision: result.revision,
+        });
+      });
+
+      it('deletes thousands of keys at one revision, which a watch tells whole', async () => {
+        const keys = Array.from({ length: 3_000 }, (_, index) => `${bench.at}p/${String(index).padStart(4, '0')}`);
+        for (let first = 0; first < keys.length; first += MAX_OPERATIONS) {
+          await bench.put(...keys.slice(first, first + MAX_OPERATIONS));
+        }
+        const { revision } = await bench.commit({ deletePrefixes: [`${bench.at}p/`] });
+        const watch = bench.store.watch({ prefix: bench.at, from: revision, signal: never });
+        const [batch] = await take(watch, () => true);
+        expect(batch?.revision).toBe(revision);
+        expect(batch === undefined ? [] : eventsOf(batch)).toEqual(keys.map((key) => `-${key}`));
+      });
+
       it('puts and deletes at one revision', async () => {
         await bench.put(`${bench.at}old`);
         const result = await bench.commit({
@@ -167,6 +230,36 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
             compare: () => ({ kind: 'emptyPrefix', prefix: `${bench.at}a/` }),
             holds: false,
           },
+          {
+            says: 'notNewer than now',
+            there: ['a', 'a/', 'a/1'],
+            compare: (revision) => ({ kind: 'notNewer', prefix: `${bench.at}a/`, revision }),
+            holds: true,
+          },
+          {
+            says: 'notNewer than before',
+            there: ['a/', 'a/1'],
+            compare: (revision) => ({ kind: 'notNewer', prefix: `${bench.at}a/`, revision: revision - 1n }),
+            holds: false,
+          },
+          {
+            says: 'notNewer than before',
+            there: ['a'],
+            compare: (revision) => ({ kind: 'notNewer', prefix: `${bench.at}a/`, revision: revision - 1n }),
+            holds: true,
+          },
+          {
+            says: 'notNewer than nothing',
+            there: [],
+            compare: () => ({ kind: 'notNewer', prefix: `${bench.at}a/`, revision: 0n }),
+            holds: true,
+          },
+          {
+            says: 'notNewer than nothing',
+            there: ['a/1', 'a/2'],
+            compare: () => ({ kind: 'notNewer', prefix: `${bench.at}a/`, revision: 0n }),
+            holds: false,
+          },
         ];
         it.each(cases)('$says with $there there: $holds', async ({ there, compare, holds }) => {
           const revision = await bench.put(...[...neighbours, ...there].map((key) => bench.at + key));
@@ -213,11 +306,31 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
           ]);
         });
 
+        it('find what is newer among what is not, and see no delete', async () => {
+          const keys = ['1', '2', '3', '4'].map((key) => `${bench.at}p/${key}`);
+          const seen = await bench.put(...keys);
+          const [first = '', second = '', third = ''] = keys;
+          const notNewer: Compare = { kind: 'notNewer', prefix: `${bench.at}p/`, revision: seen };
+          await bench.commit({ deletes: [first] });
+          expect((await bench.commit({ compares: [notNewer] })).committed).toBe(true);
+          await bench.put(third);
+          await bench.put(second);
+          const result = await bench.commit({ compares: [notNewer] });
+          expect(result).toMatchObject({ committed: false, failed: [notNewer] });
+          expect(result.committed ? [] : result.found.map(({ key }) => key)).toEqual([second, third]);
+        });
+
         it('report only the first keys of a full prefix', async () => {
           const keys = Array.from({ length: 100 }, (_, index) => `${bench.at}p/${String(index).padStart(3, '0')}`);
           await bench.put(...keys);
-          const result = await bench.commit({ compares: [{ kind: 'emptyPrefix', prefix: `${bench.at}p/` }] });
-          expect(result.committed ? [] : result.found.map(({ key }) => key)).toEqual(keys.slice(0, FOUND_LIMIT));
+          const prefix = `${bench.at}p/`;
+          for (const compare of [
+            { kind: 'emptyPrefix', prefix } as const,
+            { kind: 'notNewer', prefix, revision: 1n } as const,
+          ]) {
+            const result = await bench.commit({ compares: [compare] });
+            expect(result.committed ? [] : result.found.map(({ key }) => key)).toEqual(keys.slice(0, FOUND_LIMIT));
+          }
         });
       });
 
@@ -251,6 +364,23 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
         ['a key put and deleted', () => ({ ...putting(`${bench.at}a`), deletes: [`${bench.at}a`] })],
         ['a key deleted twice', () => transaction({ deletes: [`${bench.at}a`, `${bench.at}a`] })],
         ['a key without a name', () => putting('')],
+        ['every key as a prefix to delete', () => transaction({ deletePrefixes: [''] })],
+        [
+          'a key put under a prefix deleted',
+          () => ({ ...putting(`${bench.at}a/1`), deletePrefixes: [`${bench.at}a/`] }),
+        ],
+        [
+          'a key put that is a prefix deleted',
+          () => ({ ...putting(`${bench.at}a`), deletePrefixes: [`${bench.at}a`] }),
+        ],
+        [
+          '129 operations of three kinds',
+          () => ({
+            ...putting(...Array.from({ length: 64 }, (_, index) => `${bench.at}p${String(index)}`)),
+            deletes: Array.from({ length: 64 }, (_, index) => `${bench.at}d${String(index)}`),
+            deletePrefixes: [`${bench.at}x/`],
+          }),
+        ],
         [
           'too many bytes',
           () => transaction({ puts: [{ key: `${bench.at}a`, value: Buffer.alloc(MAX_TRANSACTION_BYTES) }] }),

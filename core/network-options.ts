@@ -66,9 +66,7 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
     'mtu',
     (value, fields) => {
       fields.mtu = wholeNumber(value);
-      return fields.mtu === undefined
-        ? `${quoted(value)} is no MTU: expected bytes, as in 1400`
-        : objectionToMtu(fields.mtu, false);
+      return fields.mtu === undefined ? noMtu(value, false) : objectionToMtu(fields.mtu, false);
     },
   ],
   [
@@ -130,9 +128,12 @@ export function isOptionViolations(
 /** Why a network cannot have this MTU, as a sentence; undefined: it can. */
 export function objectionToMtu(mtu: number, hasIpv6: boolean): string | undefined {
   const min = hasIpv6 ? MTU_MIN.ipv6 : MTU_MIN.ipv4;
-  if (mtu >= min && mtu <= MTU_MAX) return undefined;
-  const because = hasIpv6 ? ' in a network with IPv6' : '';
-  return `"${String(mtu)}" is no MTU: expected ${String(min)} to ${String(MTU_MAX)}${because}`;
+  return mtu >= min && mtu <= MTU_MAX ? undefined : noMtu(String(mtu), hasIpv6);
+}
+
+function noMtu(text: string, hasIpv6: boolean): string {
+  const [min, because] = hasIpv6 ? [MTU_MIN.ipv6, ' in a network with IPv6'] : [MTU_MIN.ipv4, ''];
+  return `${quoted(text)} is no MTU: expected ${String(min)} to ${String(MTU_MAX)}${because}`;
 }
 
 function objectionToSearch(value: string, domains: readonly string[]): string | undefined {

@@ -3,12 +3,13 @@ import { overlaps, type Cidr, type IpAddress } from './address.js';
 
 /**
  * As the kernel treats them: it routes nothing by a gateway in the first three of IPv4, answers 127/8 by itself in each
- * sandbox, and sends to a multicast or broadcast tunnel address once for the whole underlay. IPv6 link-local addresses
- * mean nothing without an interface.
+ * sandbox, and sends to a multicast or broadcast tunnel address once for the whole underlay. Link-local addresses mean
+ * nothing without an interface, hosts take them by themselves, and Weft routes by some of them inside a network.
  */
 const SPECIAL_RANGES: readonly { readonly range: string; readonly use: string }[] = [
   { range: '0.0.0.0/8', use: 'hosts that have no address yet' },
   { range: '127.0.0.0/8', use: 'loopback' },
+  { range: '169.254.0.0/16', use: 'link-local addresses' },
   { range: '224.0.0.0/4', use: 'multicast' },
   { range: '255.255.255.255/32', use: 'broadcast' },
   { range: '::/96', use: 'loopback and no address' },

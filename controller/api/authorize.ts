@@ -11,6 +11,7 @@ export const PERMISSIONS = {
   'NetworkService/Create': OPERATORS,
   'NetworkService/Get': BOTH,
   'NetworkService/List': BOTH,
+  'NetworkService/Update': OPERATORS,
   'NetworkService/Delete': OPERATORS,
   'EndpointService/Create': BOTH,
   'EndpointService/BatchCreate': BOTH,
@@ -22,6 +23,8 @@ export const PERMISSIONS = {
   'HostService/List': BOTH,
   'ClusterService/GetStatus': BOTH,
   'ClusterService/Wait': BOTH,
+  'ClusterService/Backup': OPERATORS,
+  'ClusterService/Restore': OPERATORS,
   'AgentSyncService/Sync': HOSTS,
 } as const satisfies Record<string, readonly Role[]>;
 

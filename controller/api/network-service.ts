@@ -10,15 +10,18 @@ import type {
   ListNetworksRequest,
   ListNetworksResponse,
   NetworkServiceServer,
+  UpdateNetworkRequest,
+  UpdateNetworkResponse,
 } from '../../proto/gen/weft/v1/network.js';
 import type { Cache } from '../cache/cache.js';
 import type { Committer } from '../commit.js';
 import { createNetwork, deleteNetwork } from '../domain/network.js';
+import { updateNetwork } from '../domain/network-update.js';
 import type { SubnetPool } from '../domain/subnet-pool.js';
 import { readPage, takePage } from './page.js';
 import { findNetwork, viewAt } from './reads.js';
 import type { Serve } from './serve.js';
-import { parseCreateNetwork } from './validate-network.js';
+import { parseCreateNetwork, parseUpdateNetwork } from './validate-network.js';
 import { Checker } from './validate.js';
 
 export interface NetworkServiceOptions {
@@ -54,6 +57,15 @@ export function networkService(serve: Serve, options: NetworkServiceOptions): Ne
       const view = await viewAt(cache, minRevision, signal);
       const { items, nextPageToken } = takePage(view.networks.values(), page);
       return { networks: items.map(encodeNetwork), nextPageToken, revision: view.revision };
+    }),
+
+    update: serve.unary<UpdateNetworkRequest, UpdateNetworkResponse>('NetworkService/Update', async (request, info) => {
+      const { reference, ...change } = parseUpdateNetwork(request);
+      // Looked up once: a name may have come to mean another network by the second try.
+      const { id } = findNetwork(cache.view, reference);
+      const { result, revision } = await committer.run((context) => updateNetwork(context, { id, ...change }), info);
+      info.log.info({ networkId: id, network: result.name, changed: request.updateMask, revision }, 'network updated');
+      return { network: encodeNetwork(result), revision };
     }),
 
     delete: serve.unary<DeleteNetworkRequest, DeleteNetworkResponse>('NetworkService/Delete', async (request, info) => {

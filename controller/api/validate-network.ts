@@ -1,32 +1,19 @@
-/** Reading the request for a network. */
-import {
-  boundsOf,
-  contains,
-  familyOf,
-  ipToNumber,
-  overlaps,
-  prefixLengthOf,
-  type Cidr,
-  type IpAddress,
-} from '../../core/address.js';
+/** Reading the requests for a network. */
+import { familyOf } from '../../core/address.js';
 import { isUuid, newNetworkId } from '../../core/ids.js';
-import { objectionToRange } from '../../core/special-range.js';
-import type { CreateNetworkRequest, SubnetRequest } from '../../proto/gen/weft/v1/network.js';
-import { defaultGateway } from '../domain/address-pool.js';
-import type { CreateNetwork, SubnetWish } from '../domain/network.js';
-import { SUBNET_PREFIXES } from '../domain/subnet-pool.js';
+import type { Labels } from '../../core/model.js';
+import { isOptionViolations, objectionToMtu, parseNetworkOptions } from '../../core/network-options.js';
+import type { CreateNetworkRequest, UpdateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
+import type { CreateNetwork } from '../domain/network.js';
+import type { UpdateNetwork } from '../domain/network-update.js';
+import { readSubnets } from './validate-subnet.js';
 import { Checker, quote } from './validate.js';
 
 /** Networks every host has by itself; nobody makes them. */
 export const PREDEFINED_NETWORKS: readonly string[] = ['bridge', 'host', 'none'];
 
-/** Drivers and driver options that are known, and not there yet. */
+/** Drivers that are known, and not there yet. */
 const DRIVERS_NOT_BUILT: readonly string[] = ['bridge', 'macvlan'];
-const OPTIONS_NOT_BUILT: readonly string[] = ['encrypted', 'multicast', 'parent'];
-
-/** Every IPv6 link carries 1280 bytes (RFC 8200), every IPv4 host takes 576 (RFC 791). */
-const MTU_MIN = { ipv4: 576, ipv6: 1_280 } as const;
-const MTU_MAX = 65_535;
 
 /** The command in a request. Throws WeftError ARGUMENT_INVALID, OPTION_NOT_BUILT. */
 export function parseCreateNetwork(request: CreateNetworkRequest): CreateNetwork {
@@ -40,16 +27,61 @@ export function parseCreateNetwork(request: CreateNetworkRequest): CreateNetwork
   }
   const id = check.id('id', request.id, newNetworkId);
   readDriver(check, request.driver);
-  const read = check
-    .bounded('subnets', 'subnets', request.subnets)
-    .map((subnet, index) => readSubnet(check, `subnets[${String(index)}]`, subnet));
-  refuseOverlaps(check, read);
-  const subnets = read.filter((subnet) => subnet !== undefined);
+  const subnets = readSubnets(check, request.subnets);
   const labels = check.labels('labels', request.labels);
+  const { given: options, mtu } = readOptions(check, request.options);
   const hasIpv6 = ipv6 || subnets.some(({ cidr }) => familyOf(cidr) === 6);
-  const mtu = readOptions(check, request.options, hasIpv6);
+  const objection = mtu === undefined ? undefined : objectionToMtu(mtu, hasIpv6);
+  if (objection !== undefined) check.refuse('options["mtu"]', objection);
   check.done();
-  return { id, name, driver: 'overlay', subnets, ipv6, internal, mtu, labels, options: request.options };
+  return { id, name, driver: 'overlay', subnets, ipv6, internal, mtu, labels, options };
+}
+
+/** What a mask may name. */
+const CHANGEABLE = ['labels', 'options', 'subnets'] as const;
+
+/** What it may not, and why. */
+const IMMUTABLE: ReadonlyMap<string, string> = new Map([
+  ['id', 'the id is what a network is known by'],
+  ['name', 'running sandboxes resolve names by it; make another network'],
+  ['driver', 'sandboxes are attached the way their driver does it; make another network, and connect them to that'],
+  ['vni', 'hosts would not hear one another while it changes; it means nothing outside of the cluster'],
+  ['internal', 'sandboxes got their routes when they were attached; make another network, and connect them to that'],
+  ['mtu', 'it follows from the options: name options, and give mtu=BYTES in them'],
+  ...['revision', 'request_id', 'usage', 'create_time'].map((path): [string, string] => [
+    path,
+    'controllers write it, nobody asks for it',
+  ]),
+]);
+
+/** What a request for a change asks for; which network, by name or id. Throws WeftError ARGUMENT_INVALID, FIELD_IMMUTABLE, OPTION_NOT_BUILT. */
+export function parseUpdateNetwork(request: UpdateNetworkRequest): Omit<UpdateNetwork, 'id'> & {
+  readonly reference: string;
+} {
+  const check = new Checker();
+  const reference = check.reference('network', request.network);
+  const paths = readMask(check, request.updateMask ?? []);
+  const labels = paths.has('labels') ? check.labels('labels', request.labels) : undefined;
+  const options = paths.has('options') ? readOptions(check, request.options) : undefined;
+  const subnets = paths.has('subnets') ? readSubnets(check, request.subnets) : undefined;
+  if (paths.has('subnets') && request.subnets.length === 0)
+    check.refuse('subnets', 'a network has at least one subnet');
+  const ifRevision = check.revision('if_revision', request.ifRevision);
+  check.done();
+  return { reference, labels, options, subnets, ifRevision: ifRevision === 0n ? undefined : ifRevision };
+}
+
+function readMask(check: Checker, paths: readonly string[]): ReadonlySet<string> {
+  const known: readonly string[] = CHANGEABLE;
+  if (paths.length === 0) check.refuse('update_mask', `names nothing; it takes ${known.join(', ')}`);
+  for (const [index, path] of check.bounded('update_mask.paths', 'paths', paths).entries()) {
+    if (known.includes(path)) continue;
+    const field = `update_mask.paths[${String(index)}]`;
+    const why = IMMUTABLE.get(path);
+    if (why === undefined) check.refuse(field, `there is no ${quote(path)} to change; there are ${known.join(', ')}`);
+    else check.immutable(field, `${path} cannot change: ${why}`);
+  }
+  return new Set(paths);
 }
 
 function readDriver(check: Checker, driver: string): void {
@@ -59,96 +91,13 @@ function readDriver(check: Checker, driver: string): void {
   else check.refuse('driver', `there is no driver ${quote(driver)}; there is overlay`);
 }
 
-function readOptions(check: Checker, options: Record<string, string>, hasIpv6: boolean): number | undefined {
-  let mtu: number | undefined;
-  for (const [key, value] of check.bounded('options', 'entries', Object.entries(options))) {
-    const field = `options[${quote(key)}]`;
-    if (key === 'mtu') {
-      const min = hasIpv6 ? MTU_MIN.ipv6 : MTU_MIN.ipv4;
-      mtu = /^[1-9]\d{0,5}$/.test(value) ? Number(value) : undefined;
-      if (mtu === undefined || mtu < min || mtu > MTU_MAX) {
-        const because = hasIpv6 ? ' in a network with IPv6' : '';
-        check.refuse(field, `${quote(value)} is no MTU: expected ${String(min)} to ${String(MTU_MAX)}${because}`);
-      }
-    } else if (OPTIONS_NOT_BUILT.includes(key)) {
-      check.notBuilt(field, `option ${key} is not built yet`);
-    } else {
-      check.refuse(field, `there is no option ${quote(key)}; there is mtu`);
-    }
+function readOptions(check: Checker, options: Labels): { readonly given: Labels; readonly mtu: number | undefined } {
+  const entries = check.bounded('options', 'entries', Object.entries(options));
+  const read = parseNetworkOptions(Object.fromEntries(entries));
+  if (!isOptionViolations(read)) return { given: options, mtu: read.mtu };
+  for (const { field, description, notBuilt } of read) {
+    if (notBuilt) check.notBuilt(field, description);
+    else check.refuse(field, description);
   }
-  return mtu;
-}
-
-function readSubnet(check: Checker, field: string, request: SubnetRequest): SubnetWish | undefined {
-  const cidr = check.cidr(`${field}.cidr`, request.cidr);
-  const gateway = request.gateway === '' ? undefined : check.ip(`${field}.gateway`, request.gateway);
-  const ipRange = request.ipRange === '' ? undefined : check.cidr(`${field}.ip_range`, request.ipRange);
-  const auxAddresses = readAuxAddresses(check, `${field}.aux_addresses`, request.auxAddresses);
-  if (cidr === undefined) return undefined;
-  const { shortest, longest } = SUBNET_PREFIXES[familyOf(cidr)];
-  const prefix = prefixLengthOf(cidr);
-  if (prefix < shortest || prefix > longest) {
-    const family = `IPv${String(familyOf(cidr))}`;
-    check.refuse(
-      `${field}.cidr`,
-      `${cidr}: an ${family} subnet has a prefix length from ${String(shortest)} to ${String(longest)}`,
-    );
-    return undefined;
-  }
-  const objection = objectionToRange(cidr);
-  if (objection !== undefined) check.refuse(`${field}.cidr`, `${cidr} ${objection}`);
-  if (gateway !== undefined) refuseUnusable(check, `${field}.gateway`, { cidr, address: gateway, what: 'gateway' });
-  if (ipRange !== undefined && !contains(cidr, ipRange)) {
-    check.refuse(`${field}.ip_range`, `${ipRange} is not inside ${cidr}`);
-  }
-  for (const [name, address] of Object.entries(auxAddresses)) {
-    const at = `${field}.aux_addresses[${quote(name)}]`;
-    refuseUnusable(check, at, { cidr, address, what: 'auxiliary address' });
-    if (address === gateway) check.refuse(at, `${address} is the gateway`);
-  }
-  if (gateway === undefined && defaultGateway(cidr, auxAddresses) === undefined) {
-    check.refuse(`${field}.aux_addresses`, `they leave no address of ${cidr} for the gateway`);
-  }
-  return { cidr, gateway, ipRange, auxAddresses };
-}
-
-function readAuxAddresses(check: Checker, field: string, entries: Record<string, string>): Record<string, IpAddress> {
-  const addresses: [string, IpAddress][] = [];
-  for (const [name, text] of check.bounded(field, 'entries', Object.entries(entries))) {
-    const at = `${field}[${quote(name)}]`;
-    check.name(at, name);
-    const address = check.ip(at, text);
-    if (address === undefined) continue;
-    const twin = addresses.find(([, each]) => each === address)?.[0];
-    if (twin !== undefined) check.refuse(at, `${address} is ${quote(twin)} already`);
-    addresses.push([name, address]);
-  }
-  return Object.fromEntries(addresses);
-}
-
-/** Refuses what no interface of the subnet may have. */
-function refuseUnusable(
-  check: Checker,
-  field: string,
-  { cidr, address, what }: { readonly cidr: Cidr; readonly address: IpAddress; readonly what: string },
-): void {
-  const { first, last } = boundsOf(cidr);
-  if (!contains(cidr, address)) {
-    check.refuse(field, `${what} ${address} is not inside ${cidr}`);
-  } else if (ipToNumber(address) === first) {
-    const role = familyOf(cidr) === 4 ? 'network address' : 'router anycast address';
-    check.refuse(field, `${what} ${address} is the ${role} of ${cidr}`);
-  } else if (familyOf(cidr) === 4 && ipToNumber(address) === last) {
-    check.refuse(field, `${what} ${address} is the broadcast address of ${cidr}`);
-  }
-}
-
-/** Those that could not be read are undefined: the others keep their places in the request. */
-function refuseOverlaps(check: Checker, subnets: readonly (SubnetWish | undefined)[]): void {
-  for (const [index, subnet] of subnets.entries()) {
-    if (subnet === undefined) continue;
-    const { cidr } = subnet;
-    const other = subnets.slice(0, index).find((each) => each !== undefined && overlaps(each.cidr, cidr));
-    if (other !== undefined) check.refuse(`subnets[${String(index)}].cidr`, `${cidr} overlaps ${other.cidr}`);
-  }
+  return { given: options, mtu: undefined };
 }

@@ -4,7 +4,7 @@
  * them reach neither a terminal nor a log.
  */
 import { networkOf, parseCidr, parseIp, type Cidr, type IpAddress } from '../../core/address.js';
-import { WeftError, invalidFields, type Violation } from '../../core/errors.js';
+import { WeftError, invalidFields, type Reason, type Violation } from '../../core/errors.js';
 import { isUuid } from '../../core/ids.js';
 import { isUnicast, parseMac, type Mac } from '../../core/mac.js';
 import { ROUTER_MAC_PREFIX, type Labels } from '../../core/model.js';
@@ -22,7 +22,7 @@ const LABELS_BYTES = 16_384;
 /** What is wrong with a request, gathered while it is read. */
 export class Checker {
   readonly #violations: Violation[] = [];
-  #notBuilt = false;
+  #reason: Reason = 'ARGUMENT_INVALID';
 
   /** Notes what is wrong with a field. */
   refuse(field: string, description: string): void {
@@ -31,14 +31,19 @@ export class Checker {
 
   /** Notes a field that asks for what this Weft cannot do yet. */
   notBuilt(field: string, description: string): void {
-    this.#notBuilt = true;
+    this.#reason = 'OPTION_NOT_BUILT';
     this.refuse(field, description);
   }
 
-  /** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT with everything noted so far. */
+  /** Notes a field that stays as it is for as long as the thing is there. */
+  immutable(field: string, description: string): void {
+    this.#reason = 'FIELD_IMMUTABLE';
+    this.refuse(field, description);
+  }
+
+  /** Throws WeftError ARGUMENT_INVALID, OPTION_NOT_BUILT or FIELD_IMMUTABLE with everything noted so far. */
   done(): void {
-    if (this.#violations.length === 0) return;
-    throw new WeftError(invalidFields(this.#violations, this.#notBuilt ? 'OPTION_NOT_BUILT' : 'ARGUMENT_INVALID'));
+    if (this.#violations.length > 0) throw new WeftError(invalidFields(this.#violations, this.#reason));
   }
 
   name(field: string, text: string): string {

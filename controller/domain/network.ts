@@ -5,7 +5,7 @@ import type { NetworkId } from '../../core/ids.js';
 import type { DriverName, Endpoint, Labels, Network, Subnet } from '../../core/model.js';
 import { putNetwork } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
-import { endpointsOf, guardKey, objectKey } from '../store/keys.js';
+import { endpointsOf, guardKey, objectKey, restingIn } from '../store/keys.js';
 import { defaultGateway } from './address-pool.js';
 import type { Context, CursorMove, Decision } from './decision.js';
 import { sameLabels } from './same.js';
@@ -99,7 +99,10 @@ export function deleteNetwork({ view, retried }: Context, id: NetworkId): Decisi
     .remove(objectKey.network(id), network.revision)
     .emptyPrefix(endpointsOf(id))
     .release(guardKey.networkName(network.name))
-    .release(guardKey.vni(network.vni));
+    .release(guardKey.vni(network.vni))
+    .release(guardKey.multihomed(id))
+    .release(guardKey.networkQuota(id))
+    .releasePrefix(restingIn(id));
   return { kind: 'commit', transaction: draft.build(), result: () => id, moves: [] };
 }
 
@@ -126,6 +129,12 @@ function nameTaken({ id, name }: Network): Rejection {
 
 const LISTED = 10;
 
+/** Ten of what stands in the way, and how many more there are. */
+export function listed(names: readonly string[]): string {
+  const more = names.length > LISTED ? ` and ${String(names.length - LISTED)} more` : '';
+  return `${names.slice(0, LISTED).join(', ')}${more}`;
+}
+
 function inUse(view: View, network: Network, endpoints: readonly Endpoint[]): Rejection {
   const names = endpoints
     .map(({ sandbox, hostId, state }) => {
@@ -133,10 +142,9 @@ function inUse(view: View, network: Network, endpoints: readonly Endpoint[]): Re
       return `${sandbox}@${host}${state === 'removing' ? ' (being removed)' : ''}`;
     })
     .sort();
-  const more = names.length > LISTED ? ` and ${String(names.length - LISTED)} more` : '';
   return {
     reason: 'NETWORK_IN_USE',
-    message: `network ${network.name} is in use by ${names.slice(0, LISTED).join(', ')}${more}; disconnect them first`,
+    message: `network ${network.name} is in use by ${listed(names)}; disconnect them first`,
     metadata: { networkId: network.id, endpoints: String(names.length) },
   };
 }
@@ -157,7 +165,8 @@ function asked(network: Network, command: CreateNetwork): boolean {
   );
 }
 
-function sameSubnet(a: Subnet, b: Subnet | undefined): boolean {
+/** Whether two subnets are the same in everything. */
+export function sameSubnet(a: Subnet, b: Subnet | undefined): boolean {
   return (
     a.cidr === b?.cidr &&
     a.gateway === b.gateway &&
@@ -166,7 +175,8 @@ function sameSubnet(a: Subnet, b: Subnet | undefined): boolean {
   );
 }
 
-function toSubnet({ cidr, gateway, ipRange, auxAddresses }: SubnetWish): Subnet {
+/** The subnet that is asked for, with the gateway that answers in it. */
+export function toSubnet({ cidr, gateway, ipRange, auxAddresses }: SubnetWish): Subnet {
   const answering = gateway ?? defaultGateway(cidr, auxAddresses);
   // The edge refuses a subnet whose every address is auxiliary.
   if (answering === undefined) throw new RangeError(`${cidr} has no address left for a gateway`);

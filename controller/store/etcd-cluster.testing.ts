@@ -9,6 +9,7 @@ import { Etcd3 } from 'etcd3';
 import { pause, withDeadline } from '../../core/lifetime.js';
 import { createCa, issue, type CertificateAuthority, type KeyPair } from '../identity/ca.js';
 import { never } from './contract-bench.testing.js';
+import type { EtcdOptions } from './etcd-connection.js';
 
 /** Milliseconds in which a cluster has a leader, also on a busy machine. */
 const PATIENCE_MS = 15_000;
@@ -29,8 +30,8 @@ export class EtcdCluster implements AsyncDisposable {
     readonly members: readonly Member[],
   ) {}
 
-  /** Starts `size` members, and returns when they have a leader. */
-  static async open(size: number): Promise<EtcdCluster> {
+  /** Starts `size` members with `flags` of the test's own, and returns when they have a leader. */
+  static async open(size: number, flags: readonly string[] = []): Promise<EtcdCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'weft-etcd-cluster-'));
     const ca = await createCa('etcd of a test');
     const [server, pair] = await Promise.all([
@@ -41,7 +42,7 @@ export class EtcdCluster implements AsyncDisposable {
     const files = { ca: ca.cert, server: server.key + server.cert, cert: pair.cert, key: pair.key };
     for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text, { mode: 0o600 });
     const ports = await freePorts(2 * size);
-    const cluster = new EtcdCluster(directory, ca, pair, membersOf(directory, ports));
+    const cluster = new EtcdCluster(directory, ca, pair, membersOf(directory, ports, flags));
     try {
       for (const { name } of cluster.members) cluster.start(name);
       await cluster.leader();
@@ -54,6 +55,11 @@ export class EtcdCluster implements AsyncDisposable {
 
   get endpoints(): readonly string[] {
     return this.members.map(({ endpoint }) => endpoint);
+  }
+
+  /** How a client of Weft's own reaches it. */
+  options(): EtcdOptions {
+    return { endpoints: this.endpoints, tls: { ca: this.ca.cert, ...this.pair } };
   }
 
   /** The path of a file of a client's: the CA it believes, its certificate, its key. */
@@ -131,7 +137,7 @@ function subjectOf(ca: CertificateAuthority, name: string) {
   return { ca, subject: { role: 'controller', name }, days: 1 } as const;
 }
 
-function membersOf(directory: string, ports: readonly number[]): Member[] {
+function membersOf(directory: string, ports: readonly number[], flags: readonly string[]): Member[] {
   const at = (port: number | undefined): string => `https://127.0.0.1:${String(port)}`;
   const names = Array.from({ length: ports.length / 2 }, (_, index) => `m${String(index + 1)}`);
   const peers = names.map((name, index) => `${name}=${at(ports[2 * index])}`).join(',');
@@ -153,6 +159,7 @@ function membersOf(directory: string, ports: readonly number[]): Member[] {
       ...['--peer-client-cert-auth', '--peer-trusted-ca-file', ca],
       ...['--peer-cert-file', server, '--peer-key-file', server],
       ...['--logger', 'zap', '--log-level', 'warn', '--log-outputs', join(directory, `${name}.log`)],
+      ...flags,
     ];
     return { name, endpoint, argv, process: undefined };
   });

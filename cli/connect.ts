@@ -1,6 +1,6 @@
 /** The clients of a command: those of the controllers over one channel, and that of this host's agent. */
 import { credentials } from '@grpc/grpc-js';
-import { call, type UnaryMethod } from '../proto/call.js';
+import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
 import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
 import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
@@ -28,6 +28,8 @@ export interface Controllers extends Disposable {
   readonly hosts: HostServiceClient;
   readonly cluster: ClusterServiceClient;
   readonly ask: Ask;
+  /** What a call within the command's time goes with, for those that are streams. */
+  readonly context: (limits?: CallLimits) => CallContext;
 }
 
 export interface Agent extends Disposable {
@@ -42,12 +44,17 @@ export async function connectControllers(invocation: Invocation): Promise<Contro
   const secrets = await loadCredentials(tlsDir);
   const channel = openChannel(target, secrets);
   const options = { channelOverride: channel };
+  const context = contextOf(invocation, {
+    name: `the controller at ${controllers}`,
+    unavailable: 'CONTROLLER_UNAVAILABLE',
+  });
   return {
     networks: new NetworkServiceClient(target, secrets, options),
     endpoints: new EndpointServiceClient(target, secrets, options),
     hosts: new HostServiceClient(target, secrets, options),
     cluster: new ClusterServiceClient(target, secrets, options),
-    ask: askAs(invocation, { name: `the controller at ${controllers}`, unavailable: 'CONTROLLER_UNAVAILABLE' }),
+    ask: askWith(context),
+    context,
     [Symbol.dispose]: () => {
       channel.close();
     },
@@ -62,16 +69,21 @@ export function connectAgent(invocation: Invocation): Agent {
   });
   return {
     sandboxes,
-    ask: askAs(invocation, { name: `the agent at ${agentSocket}`, unavailable: 'AGENT_UNAVAILABLE' }),
+    ask: askWith(contextOf(invocation, { name: `the agent at ${agentSocket}`, unavailable: 'AGENT_UNAVAILABLE' })),
     [Symbol.dispose]: () => {
       sandboxes.close();
     },
   };
 }
 
-function askAs(invocation: Invocation, peer: Parameters<typeof call>[2]['peer']): Ask {
-  return (method, request, { timeoutMs = invocation.remainingMs(), signal = invocation.surroundings.signal } = {}) =>
-    call(method, request, { signal, timeoutMs, requestId: invocation.requestId, peer });
+function contextOf(invocation: Invocation, peer: CallContext['peer']): Controllers['context'] {
+  return ({ timeoutMs = invocation.remainingMs(), signal = invocation.surroundings.signal } = {}) => ({
+    ...{ signal, timeoutMs, requestId: invocation.requestId, peer },
+  });
+}
+
+function askWith(context: Controllers['context']): Ask {
+  return (method, request, limits) => call(method, request, context(limits));
 }
 
 /** A message inside a response, which every correct peer sends. */

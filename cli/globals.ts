@@ -23,6 +23,8 @@ export interface Globals {
   readonly tlsDir: string;
   /** Everything that is asked of controllers and agents together may take this long. */
   readonly timeoutMs: number;
+  /** Whether somebody said so, or it is the default. */
+  readonly timeoutTyped: boolean;
   readonly verbose: boolean;
 }
 
@@ -92,6 +94,7 @@ export function resolveGlobals(
     agentSocket: choose(typed.agent, 'WEFT_AGENT', DEFAULT_AGENT_SOCKET),
     tlsDir: choose(typed.tlsDir, 'WEFT_TLS_DIR', path.join(homeDir, '.config', 'weft', 'tls')),
     timeoutMs: typed.timeout === undefined ? DEFAULT_TIMEOUT_SECONDS * 1000 : parseTimeout(typed.timeout),
+    timeoutTyped: typed.timeout !== undefined,
     verbose: typed.verbose ?? false,
   };
 }

@@ -8,7 +8,7 @@ import type { Surroundings } from './surroundings.js';
 export class Invocation {
   /** Goes with every call of this run, into the logs of controllers and agents. */
   readonly requestId = randomUUID();
-  readonly #startedMs: number;
+  #startedMs: number;
 
   constructor(
     readonly globals: Globals,
@@ -18,9 +18,24 @@ export class Invocation {
     this.#startedMs = clock.monotonicMs();
   }
 
-  /** What is left of --timeout in milliseconds; at least 1, because a deadline of 0 means none to some. */
-  remainingMs(): number {
-    return Math.max(1, this.globals.timeoutMs - (this.clock.monotonicMs() - this.#startedMs));
+  /**
+   * What is left of --timeout in milliseconds; at least 1, because a deadline of 0 means none to some. `otherwiseMs`
+   * counts where none was typed: for what may take long without anything being wrong.
+   */
+  remainingMs(otherwiseMs?: number): number {
+    const { timeoutMs, timeoutTyped } = this.globals;
+    const limitMs = timeoutTyped ? timeoutMs : (otherwiseMs ?? timeoutMs);
+    return Math.max(1, limitMs - this.elapsedMs());
+  }
+
+  /** Does what --timeout does not limit: a person may think for as long as it takes. */
+  async untimed<T>(work: () => Promise<T>): Promise<T> {
+    const beganMs = this.clock.monotonicMs();
+    try {
+      return await work();
+    } finally {
+      this.#startedMs += this.clock.monotonicMs() - beganMs;
+    }
   }
 
   /** Milliseconds since the command began. */

@@ -1,8 +1,10 @@
 /** `weft`, the command line: a client of the controllers and of this host's agent, like any other. */
+import { once } from 'node:events';
 import { constants, homedir } from 'node:os';
+import { createInterface } from 'node:readline';
 import { runCommand } from './run-command.js';
 import { runProgram } from './run-program.js';
-import { Interruption, type Output } from './surroundings.js';
+import { Interruption, type Input, type Output } from './surroundings.js';
 
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -15,6 +17,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
   try {
     return await runCommand(argv, {
+      stdin: inputFrom(process.stdin),
+      writeBytes: async (bytes) => {
+        if (!process.stdout.write(bytes)) await once(process.stdout, 'drain', { signal: interrupt.signal });
+      },
       stdout: outputTo(process.stdout),
       stderr: outputTo(process.stderr),
       env: process.env,
@@ -25,6 +31,27 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);
   }
+}
+
+function inputFrom(stream: NodeJS.ReadStream): Input {
+  return {
+    isTty: stream.isTTY,
+    readLine: async (signal) => {
+      const lines = createInterface({ input: stream, terminal: false });
+      try {
+        const [line] = await Promise.race([
+          once(lines, 'line', { signal }) as Promise<[string]>,
+          once(lines, 'close', { signal }).then((): [undefined] => [undefined]),
+        ]);
+        return line;
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      } finally {
+        lines.close();
+      }
+    },
+  };
 }
 
 function outputTo(stream: NodeJS.WriteStream): Output {

@@ -7,9 +7,19 @@ export interface Output {
   readonly isTty: boolean;
 }
 
+/** Where answers of people come from. */
+export interface Input {
+  readonly isTty: boolean;
+  /** The next line, without its end; undefined: there is none any more. Rejects with the reason of an aborted `signal`. */
+  readonly readLine: (signal: AbortSignal) => Promise<string | undefined>;
+}
+
 export interface Surroundings {
+  readonly stdin: Input;
   /** The answer, and nothing else. */
   readonly stdout: Output;
+  /** Bytes of an answer that is a file; resolves when there is room for more. */
+  readonly writeBytes: (bytes: Uint8Array) => Promise<void>;
   /** Errors, notes and progress. */
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;

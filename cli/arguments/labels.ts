@@ -1,5 +1,6 @@
 /** K=V options. */
 import { invalid, WeftError } from '../../core/errors.js';
+import { isOptionViolations, parseNetworkOptions } from '../../core/network-options.js';
 
 /** Commander's collector for an option that may stand several times. */
 export function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
@@ -18,23 +19,22 @@ export function parseLabels(labels: readonly string[] = []): Record<string, stri
   );
 }
 
-/** Driver options that exist; others are refused rather than ignored. */
-const DRIVER_OPTIONS: readonly string[] = ['mtu'];
-
-/** `-o K=V`. Throws WeftError ARGUMENT_INVALID, OPTION_NOT_BUILT. */
+/** `-o K=V`, which the rules of a network's options allow. Throws WeftError ARGUMENT_INVALID, OPTION_NOT_BUILT. */
 export function parseDriverOptions(options: readonly string[] = []): Record<string, string> {
-  return Object.fromEntries(
+  const parsed = Object.fromEntries(
     options.map((text) => {
       const at = text.indexOf('=');
       if (at < 1) throw new WeftError(invalid('-o', `${JSON.stringify(text)} is not KEY=VALUE`));
-      const key = text.slice(0, at);
-      if (!DRIVER_OPTIONS.includes(key)) {
-        throw new WeftError({
-          reason: 'OPTION_NOT_BUILT',
-          message: `-o ${text}: there is no such option of a network yet; there is ${DRIVER_OPTIONS.join(', ')}`,
-        });
-      }
-      return [key, text.slice(at + 1)];
+      return [text.slice(0, at), text.slice(at + 1)];
     }),
   );
+  const read = parseNetworkOptions(parsed);
+  if (isOptionViolations(read)) {
+    throw new WeftError({
+      reason: read.some(({ notBuilt }) => notBuilt) ? 'OPTION_NOT_BUILT' : 'ARGUMENT_INVALID',
+      message: read.map(({ field, description }) => `${field}: ${description}`).join('; '),
+      violations: read,
+    });
+  }
+  return parsed;
 }

@@ -1,0 +1,189 @@
+/** `network update`: from what was typed and what the network is to what it shall be. Pure. */
+import { contains, overlaps, parseCidr, type Cidr } from '../../core/address.js';
+import { invalid, WeftError } from '../../core/errors.js';
+import type { Network, Subnet, UpdateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
+import { parseDriverOptions, parseLabels } from '../arguments/labels.js';
+import {
+  assignParts,
+  newSubnet,
+  parseCidrOption,
+  type SubnetDraft,
+  type SubnetPartOptions,
+} from '../arguments/subnets.js';
+
+/** As typed. */
+export interface ChangeOptions extends SubnetPartOptions {
+  readonly label?: readonly string[];
+  readonly labelRm?: readonly string[];
+  readonly opt?: readonly string[];
+  readonly optionRm?: readonly string[];
+  readonly addSubnet?: readonly string[];
+  readonly grow?: readonly string[];
+  readonly shrink?: readonly string[];
+  readonly rmSubnet?: readonly string[];
+}
+
+/** Options that say what a network is for life, and why they cannot be changed. Hidden in help: they only ever refuse. */
+export const IMMUTABLE: readonly (readonly [flags: string, why: string])[] = [
+  ['-d, --driver <driver>', 'hosts have joined the network by its driver'],
+  ['--internal', 'its sandboxes got their routes by it when they were attached'],
+  ['--name <name>', 'its sandboxes answer to NAME.NETWORK, and programs have that in their configuration'],
+  ['--vni <vni>', 'hosts tell networks apart by it on the wire, and a packet under way has the old one'],
+];
+
+/** Options of `network create` that mean something else here. */
+export const ELSEWHERE: readonly (readonly [flags: string, instead: string])[] = [
+  ['--subnet <cidr>', 'say --add-subnet, --grow, --shrink or --rm-subnet: which of them is meant cannot be guessed'],
+  ['--ipv6', 'say --add-subnet with the IPv6 subnet to add'],
+];
+
+/** The error of an option in IMMUTABLE. */
+export function immutable(flags: string, why: string): WeftError {
+  const field = longFlag(flags);
+  const description = `cannot change in the life of a network: ${why}; make another network`;
+  return new WeftError({
+    reason: 'FIELD_IMMUTABLE',
+    message: `${field}: ${description}`,
+    violations: [{ field, description }],
+  });
+}
+
+/** `--driver` of `-d, --driver <driver>`. */
+export function longFlag(flags: string): string {
+  return /--[a-z0-9-]+/.exec(flags)?.[0] ?? flags;
+}
+
+export interface NetworkChange {
+  /** All of the request but which network, at which revision. */
+  readonly values: Pick<UpdateNetworkRequest, 'updateMask' | 'labels' | 'options' | 'subnets'>;
+  /** Of each subnet in `values`: the option that its prefix comes from, where one was typed for it. */
+  readonly typed: readonly (string | undefined)[];
+}
+
+/** Whether anything was typed that changes something. */
+export function changesAnything(options: ChangeOptions): boolean {
+  return maskOf(options).length > 0;
+}
+
+/** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT for what no network could take. */
+export function checkChanges(options: ChangeOptions): void {
+  parseLabels(options.label);
+  parseDriverOptions(options.opt);
+  for (const [field, texts] of subnetOptions(options)) for (const text of texts) parseCidrOption(field, text);
+}
+
+/** What `network` shall be. Throws WeftError ARGUMENT_INVALID for what does not fit what the network is. */
+export function changeNetwork(network: Network, options: ChangeOptions): NetworkChange {
+  const updateMask = maskOf(options);
+  const merge = (
+    present: Readonly<Record<string, string>>,
+    put: Readonly<Record<string, string>>,
+    drop: readonly string[] = [],
+  ): Record<string, string> =>
+    Object.fromEntries(Object.entries({ ...present, ...put }).filter(([key]) => key in put || !drop.includes(key)));
+  const { subnets, typed } = updateMask.includes('subnets')
+    ? changeSubnets(network, options)
+    : { subnets: [], typed: [] };
+  return {
+    values: {
+      updateMask,
+      labels: updateMask.includes('labels') ? merge(network.labels, parseLabels(options.label), options.labelRm) : {},
+      options: updateMask.includes('options')
+        ? merge(network.options, parseDriverOptions(options.opt), options.optionRm)
+        : {},
+      subnets,
+    },
+    typed,
+  };
+}
+
+function maskOf(options: ChangeOptions): string[] {
+  const masks: readonly (readonly [mask: string, typed: readonly (readonly string[] | undefined)[]])[] = [
+    ['labels', [options.label, options.labelRm]],
+    ['options', [options.opt, options.optionRm]],
+    [
+      'subnets',
+      [...subnetOptions(options).map(([, texts]) => texts), ...[options.gateway, options.ipRange, options.auxAddress]],
+    ],
+  ];
+  return masks.filter(([, typed]) => typed.some((texts = []) => texts.length > 0)).map(([mask]) => mask);
+}
+
+function subnetOptions({ rmSubnet = [], grow = [], shrink = [], addSubnet = [] }: ChangeOptions) {
+  return [
+    ['--rm-subnet', rmSubnet],
+    ['--grow', grow],
+    ['--shrink', shrink],
+    ['--add-subnet', addSubnet],
+  ] as const;
+}
+
+/** A subnet on its way from what it is to what it shall be. */
+interface Changing {
+  readonly draft: SubnetDraft;
+  typed: string | undefined;
+}
+
+function changeSubnets(
+  network: Network,
+  options: ChangeOptions,
+): { readonly subnets: SubnetDraft[]; readonly typed: readonly (string | undefined)[] } {
+  let all: Changing[] = network.subnets.map((subnet) => ({ draft: draftOf(subnet), typed: undefined }));
+  const refuse = (field: string, what: string): WeftError => {
+    const present = network.subnets.map(({ cidr }) => cidr).join(', ');
+    return new WeftError(invalid(field, `${what} (network ${network.name} has ${present})`));
+  };
+  for (const [field, texts] of subnetOptions(options)) {
+    for (const text of texts) {
+      const cidr = parseCidrOption(field, text);
+      const same = all.find(({ draft }) => draft.cidr === cidr);
+      if (field === '--rm-subnet') {
+        if (same === undefined) throw refuse(field, `there is no subnet ${cidr} to remove`);
+        all = all.filter((each) => each !== same);
+      } else if (field === '--add-subnet') {
+        const near = all.find(({ draft }) => overlaps(draft.cidr, cidr));
+        if (same === undefined && near !== undefined) {
+          throw refuse(field, `${cidr} overlaps ${near.draft.cidr}; to change that one, say --grow or --shrink`);
+        }
+        if (same === undefined) all.push({ draft: newSubnet(cidr), typed: field });
+      } else if (same === undefined) {
+        const resized = theOneToResize(all, cidr, { field, refuse });
+        resized.draft.cidr = cidr;
+        resized.typed = field;
+      }
+    }
+  }
+  const subnets = all.map(({ draft }) => draft);
+  assignParts(subnets, options);
+  return { subnets, typed: all.map(({ typed }) => typed) };
+}
+
+function theOneToResize(
+  all: readonly Changing[],
+  cidr: Cidr,
+  { field, refuse }: { readonly field: string; readonly refuse: (field: string, what: string) => WeftError },
+): Changing {
+  const growing = field === '--grow';
+  const [found, ...others] = all.filter(({ draft }) =>
+    growing ? contains(cidr, draft.cidr) : contains(draft.cidr, cidr),
+  );
+  if (found !== undefined && others.length === 0) return found;
+  if (found !== undefined) {
+    const names = [found, ...others].map(({ draft }) => draft.cidr).join(' and ');
+    throw refuse(field, `${cidr} would make one subnet of ${names}; grow one of them into space that is free`);
+  }
+  const other = all.find(({ draft }) => overlaps(draft.cidr, cidr));
+  if (other === undefined) {
+    throw refuse(field, `no subnet lies ${growing ? 'in' : 'around'} ${cidr}; to add it, say --add-subnet`);
+  }
+  throw refuse(
+    field,
+    `${other.draft.cidr} is ${growing ? 'larger' : 'smaller'} already; say ${growing ? '--shrink' : '--grow'}`,
+  );
+}
+
+function draftOf({ cidr: text, gateway, ipRange, auxAddresses }: Subnet): SubnetDraft {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new Error(`the controller says ${JSON.stringify(text)} is a subnet`);
+  return { cidr, gateway, ipRange, auxAddresses: { ...auxAddresses } };
+}

@@ -2,9 +2,6 @@
 import type { Answer } from 'dns-packet';
 import type { Zone } from './view.js';
 
-/** Seconds an answer may be kept. Short, because an address may be given to another endpoint as soon as this one is gone. */
-export const ANSWER_TTL_S = 5;
-
 /** Seconds an absence may be kept: not at all, so that a name that comes up is found by whoever was waiting for it. */
 export const ABSENCE_TTL_S = 0;
 

@@ -14,6 +14,10 @@ import type { HostView, NetworkView } from '../../core/fold.js';
 import type { NetworkId } from '../../core/ids.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
+import { isOptionViolations, parseNetworkOptions } from '../../core/network-options.js';
+
+/** Seconds an answer may be kept where its network says nothing else (`dns-ttl`). Short, because an address may be given to another endpoint as soon as this one is gone. */
+export const ANSWER_TTL_S = 5;
 
 /** Who asks: the network whose gateway was asked, and the address the query came from. */
 export interface Asker {
@@ -25,6 +29,8 @@ export interface Asker {
 /** One network's names. Keys are `nameKey`s. */
 export interface Zone {
   readonly network: Network;
+  /** Seconds an answer of this network may be kept. */
+  readonly ttlSeconds: number;
   /** The addresses of a name in ascending order, so that the order of an answer is chosen by its rotation alone. */
   addressesOf(key: string, family: Family): readonly IpAddress[];
   has(key: string): boolean;
@@ -39,11 +45,17 @@ function zoneOf(view: NetworkView): Zone {
   const tables = (): ReturnType<typeof sortOut> => (sorted ??= sortOut(view));
   return {
     network: view.network,
+    ttlSeconds: ttlOf(view.network),
     has: (key) => tables().names.has(key),
     addressesOf: (key, family) => (tables().names.get(key) ?? []).filter((address) => familyOf(address) === family),
     endpointAt: (address) => tables().endpoints.get(address),
     hasSandboxOf: (endpoint) => tables().sandboxes.has(sandboxKey(endpoint)),
   };
+}
+
+function ttlOf({ options }: Network): number {
+  const read = parseNetworkOptions(options);
+  return (isOptionViolations(read) ? undefined : read.dnsTtlSeconds) ?? ANSWER_TTL_S;
 }
 
 function sortOut(view: NetworkView) {

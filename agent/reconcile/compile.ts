@@ -97,6 +97,7 @@ function isSame(a: DesiredNetwork, b: DesiredNetwork): boolean {
       return (
         local.endpoint === other?.endpoint &&
         local.ifname === other.ifname &&
+        // The rest of an endpoint's end follows from these and the network itself.
         local.defaultGateways.join() === other.defaultGateways.join()
       );
     })

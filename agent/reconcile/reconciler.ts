@@ -176,7 +176,9 @@ export class Reconciler implements Disposable {
 
 function stateOf({ known, facts, sandboxes }: Input): DesiredState {
   if (known !== undefined && facts !== undefined) return desiredState(known.view, sandboxes, facts);
-  const bare = sandboxes.map(({ name }) => [name, { name, nameservers: [], addresses: [] }] as const);
+  const bare = sandboxes.map(
+    ({ name }) => [name, { name, nameservers: [], addresses: [], search: [], resolverOptions: [] }] as const,
+  );
   return { networks: new Map(), sandboxes: new Map(bare), notices: [] };
 }
 

@@ -6,6 +6,7 @@ import { parseIp, type IpAddress } from '../../core/address.js';
 import { renderHosts, renderResolvConf, SandboxFiles } from './files.js';
 
 const ips = (...texts: string[]): IpAddress[] => texts.flatMap((text) => parseIp(text) ?? []);
+const NOTHING = { name: 'a', nameservers: [], addresses: [], search: [], resolverOptions: [] };
 let directory = '';
 beforeEach(() => {
   directory = mkdtempSync(path.join(tmpdir(), 'weft-files-'));
@@ -16,9 +17,18 @@ afterEach(() => {
 
 describe('a sandbox’s files', () => {
   it('name the gateways, three at most, and no search list', () => {
-    expect(renderResolvConf(ips('10.1.0.1', 'fd00::1', '10.2.0.1', '10.3.0.1'))).toBe(
+    const nameservers = ips('10.1.0.1', 'fd00::1', '10.2.0.1', '10.3.0.1');
+    expect(renderResolvConf({ nameservers, search: [], resolverOptions: [] })).toBe(
       'nameserver 10.1.0.1\nnameserver fd00::1\nnameserver 10.2.0.1\nsearch .\noptions ndots:0\n',
     );
+  });
+
+  it('say what the networks set of search domains and options', () => {
+    const nameservers = ips('10.1.0.1');
+    const of = (...resolverOptions: string[]) =>
+      renderResolvConf({ nameservers, search: ['a.example', 'b.example'], resolverOptions });
+    expect(of('timeout:2')).toBe('nameserver 10.1.0.1\nsearch a.example b.example\noptions ndots:0 timeout:2\n');
+    expect(of('rotate', 'ndots:1')).toContain('options rotate ndots:1\n');
   });
 
   it('know localhost and the sandbox itself', () => {
@@ -31,7 +41,7 @@ describe('a sandbox’s files', () => {
     const files = new SandboxFiles(directory);
     const { hosts } = files.pathsOf('a');
     const tell = (...addresses: string[]) =>
-      files.update(new Map([['a', { name: 'a', nameservers: [], addresses: ips(...addresses) }]]));
+      files.update(new Map([['a', { ...NOTHING, addresses: ips(...addresses) }]]));
     expect(tell('10.1.0.5')).toEqual([]);
     const { ino } = statSync(hosts);
     expect(tell('10.1.0.6')).toEqual([]);
@@ -46,7 +56,7 @@ describe('a sandbox’s files', () => {
     const occupied = path.join(directory, 'file');
     writeFileSync(occupied, '');
     const files = new SandboxFiles(occupied);
-    const problems = files.update(new Map([['a', { name: 'a', nameservers: [], addresses: [] }]]));
+    const problems = files.update(new Map([['a', NOTHING]]));
     expect(problems.map(({ object }) => object)).toEqual(['sandbox a, files']);
   });
 });

@@ -14,10 +14,20 @@ export interface SandboxPaths {
   readonly hosts: string;
 }
 
-/** Pure. Names are asked for as they are typed: no host's search list, and one dot is enough for `name.network`. */
-export function renderResolvConf(nameservers: readonly IpAddress[]): string {
+/**
+ * Pure. Names are asked for as they are typed: no host's search list, and one dot is enough for `name.network`. Where
+ * the sandbox's networks have search domains or options, these stand there.
+ */
+export function renderResolvConf({
+  nameservers,
+  search,
+  resolverOptions,
+}: Pick<DesiredSandbox, 'nameservers' | 'search' | 'resolverOptions'>): string {
   const lines = nameservers.slice(0, NAMESERVERS_MAX).map((ip) => `nameserver ${ip}`);
-  return [...lines, 'search .', 'options ndots:0', ''].join('\n');
+  const domains = search.length === 0 ? ['.'] : search;
+  const hasNdots = resolverOptions.some((option) => option.startsWith('ndots:'));
+  const options = hasNdots ? resolverOptions : ['ndots:0', ...resolverOptions];
+  return [...lines, `search ${domains.join(' ')}`, `options ${options.join(' ')}`, ''].join('\n');
 }
 
 /** Pure. */
@@ -53,10 +63,11 @@ export class SandboxFiles {
         problems.push({ object: `sandbox ${name}, files`, message });
       }
     };
-    for (const { name, nameservers, addresses } of sandboxes.values()) {
+    for (const sandbox of sandboxes.values()) {
+      const { name, addresses } = sandbox;
       attempt(name, () => {
         const { resolvConf, hosts } = this.pathsOf(name);
-        this.#write(resolvConf, renderResolvConf(nameservers));
+        this.#write(resolvConf, renderResolvConf(sandbox));
         this.#write(hosts, renderHosts(name, addresses));
       });
     }

@@ -8,6 +8,8 @@ const SANDBOX_SYSCTLS: ReadonlyMap<string, string> = new Map([
   // Routes come from Weft alone, not from whoever calls itself a router.
   ['ipv6/conf/all/accept_ra', '0'],
   ['ipv6/conf/default/accept_ra', '0'],
+  // An address that somebody else put into the sandbox stays when Weft's own beside it changes its length or goes.
+  ['ipv4/conf/all/promote_secondaries', '1'],
   // ping without privileges, as on every desktop and in every container.
   ['ipv4/ping_group_range', '0 2147483647'],
 ]);

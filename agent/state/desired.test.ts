@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { routerMac, type Network } from '../../core/model.js';
 import { hostId, sandboxesOf, testEndpoint, testNetwork, testPeer, viewOf } from './testing.js';
 import { desiredState, largestMtu, type HostFacts } from './desired.js';
 
@@ -76,6 +77,41 @@ describe('what a host should run', () => {
       name: 'a',
       nameservers: ['10.1.0.1', 'fd00:1::1', '10.2.0.1', 'fd00:2::1'],
       addresses: [...A1.addresses, ...A2.addresses],
+      search: [],
+      resolverOptions: [],
     });
+  });
+
+  it('tells a sandbox the search domains and options of its networks, the first network’s where two differ', () => {
+    const networks = [
+      testNetwork(1, { options: { 'dns-search': 'a.example', 'dns-option': 'ndots:2,rotate' } }),
+      testNetwork(2, { options: { 'dns-search': 'b.example,a.example', 'dns-option': 'ndots:1,timeout:3' } }),
+    ];
+    expect(desire([A1, A2], FACTS, networks).sandboxes.get('a')).toMatchObject({
+      search: ['a.example', 'b.example'],
+      resolverOptions: ['ndots:2', 'rotate', 'timeout:3'],
+    });
+  });
+
+  it('leads from a subnet to its siblings by the own gateway, where no default route does', () => {
+    const added = {
+      cidr: '10.77.0.0/24' as never,
+      gateway: '10.77.0.1' as never,
+      ipRange: undefined,
+      auxAddresses: {},
+    };
+    const grown = (internal: boolean) => testNetwork(1, { internal, subnets: [...testNetwork(1).subnets, added] });
+    const siblings = (network: Network, endpoints: readonly (typeof A1)[]) =>
+      desire(endpoints, FACTS, [network, testNetwork(2)])
+        .networks.get(network.id)
+        ?.locals.flatMap((local) => local.siblings);
+    expect(siblings(grown(false), [A1])).toEqual([]);
+    expect(siblings(grown(true), [A1])).toEqual([{ cidr: '10.77.0.0/24', gateway: '10.1.0.1' }]);
+    expect(siblings(grown(false), [A2, A1])).toEqual([{ cidr: '10.77.0.0/24', gateway: '10.1.0.1' }]);
+    expect(siblings(grown(true), [{ ...A1, addresses: A1.addresses.slice(1) }])).toEqual([]);
+    expect(desire([A1, B1], FACTS, [grown(false)]).networks.get(A1.networkId)?.routers).toEqual([
+      { mac: routerMac(2), vtep: '192.0.2.2' },
+    ]);
+    expect(desire([A1, B1]).networks.get(A1.networkId)?.routers).toEqual([]);
   });
 });

@@ -2,11 +2,20 @@
  * What this host should run: the cluster's view, this host's sandboxes and its facts, made into networks and sandboxes.
  * Pure; drivers turn the outcome into kernel objects.
  */
-import { contains, FAMILIES, familyOf, prefixLengthOf, type Family, type IpAddress } from '../../core/address.js';
+import {
+  contains,
+  FAMILIES,
+  familyOf,
+  prefixLengthOf,
+  type Cidr,
+  type Family,
+  type IpAddress,
+} from '../../core/address.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
-import type { Endpoint, Network, Problem } from '../../core/model.js';
+import { routerMac, type Endpoint, type Network, type Problem } from '../../core/model.js';
 import type { Mac } from '../../core/mac.js';
+import { isOptionViolations, parseNetworkOptions } from '../../core/network-options.js';
 
 /** What is true of this host whatever networks it has. */
 export interface HostFacts {
@@ -39,12 +48,20 @@ export interface LocalEndpoint {
   readonly addresses: readonly InterfaceAddress[];
   /** Gateways of its sandbox's default routes, for the families that this endpoint provides. */
   readonly defaultGateways: readonly IpAddress[];
+  /** The ways to the network's other subnets, where no default route of this endpoint leads there. */
+  readonly siblings: readonly { readonly cidr: Cidr; readonly gateway: IpAddress }[];
 }
 
 /** An endpoint of another host. */
 export interface RemoteEndpoint {
   readonly endpointId: EndpointId;
   readonly addresses: readonly IpAddress[];
+  readonly mac: Mac;
+  readonly vtep: IpAddress;
+}
+
+/** The gateway of another host, which sends for its own sandboxes what goes from one subnet to another. */
+export interface RemoteRouter {
   readonly mac: Mac;
   readonly vtep: IpAddress;
 }
@@ -57,6 +74,8 @@ export interface DesiredNetwork {
   readonly mtu: number;
   readonly locals: readonly LocalEndpoint[];
   readonly remotes: readonly RemoteEndpoint[];
+  /** None where there is nothing to route: one subnet to a family. */
+  readonly routers: readonly RemoteRouter[];
 }
 
 /** A sandbox, and what its files say. */
@@ -66,6 +85,10 @@ export interface DesiredSandbox {
   readonly nameservers: readonly IpAddress[];
   /** Its own addresses, in order of attachment. */
   readonly addresses: readonly IpAddress[];
+  /** Domains its resolver tries behind a name, in order. */
+  readonly search: readonly string[];
+  /** Its resolver's options: `ndots:1`. */
+  readonly resolverOptions: readonly string[];
 }
 
 export interface DesiredState {
@@ -95,7 +118,8 @@ export function desiredState(view: HostView, local: readonly LocalSandbox[], fac
       for (const gateway of gateways) routed.add(familyOf(gateway));
       const addresses = endpoint.addresses.map((ip) => ({ ip, prefixLength: prefixLengthIn(network, ip) }));
       const ends = locals.get(network.id) ?? [];
-      ends.push({ endpoint, ifname, addresses, defaultGateways: gateways });
+      const siblings = siblingsOf(endpoint, network, gateways);
+      ends.push({ endpoint, ifname, addresses, defaultGateways: gateways, siblings });
       locals.set(network.id, ends);
     }
   }
@@ -109,6 +133,7 @@ export function desiredState(view: HostView, local: readonly LocalSandbox[], fac
       mtu: mtuOf(known.network, facts, notices),
       locals: ends,
       remotes: remotesOf(known, facts, notices),
+      routers: routersOf(known, facts),
     });
   }
   const sandboxes = new Map(joins.map(({ sandbox, joined }) => [sandbox.name, filesOf(sandbox.name, joined)]));
@@ -136,10 +161,40 @@ function joinsOf({ name, attachments }: LocalSandbox, view: HostView, hostId: Ho
 
 /** Gateways of the families that have an address here and no default route yet. */
 function gatewaysFor(endpoint: Endpoint, network: Network, routed: ReadonlySet<Family>): IpAddress[] {
-  return FAMILIES.filter((family) => !routed.has(family)).flatMap((family) => {
-    const own = endpoint.addresses.find((ip) => familyOf(ip) === family);
-    return own === undefined ? [] : (network.subnets.find(({ cidr }) => contains(cidr, own))?.gateway ?? []);
+  return FAMILIES.filter((family) => !routed.has(family)).flatMap(
+    (family) => gatewayIn(endpoint, network, family) ?? [],
+  );
+}
+
+/** The gateway of the subnet in which the endpoint has its address of this family. */
+function gatewayIn(endpoint: Endpoint, network: Network, family: Family): IpAddress | undefined {
+  const own = endpoint.addresses.find((ip) => familyOf(ip) === family);
+  return own === undefined ? undefined : network.subnets.find(({ cidr }) => contains(cidr, own))?.gateway;
+}
+
+/** An internal network has no default route, and a sandbox's second network none of its own. */
+function siblingsOf(
+  endpoint: Endpoint,
+  network: Network,
+  defaultGateways: readonly IpAddress[],
+): LocalEndpoint['siblings'] {
+  const routed = new Set(defaultGateways.map(familyOf));
+  return network.subnets.flatMap(({ cidr }) => {
+    const family = familyOf(cidr);
+    const gateway = routed.has(family) ? undefined : gatewayIn(endpoint, network, family);
+    return gateway === undefined || endpoint.addresses.some((ip) => contains(cidr, ip)) ? [] : [{ cidr, gateway }];
   });
+}
+
+/** Gateways of hosts that a tunnel leads to. Nothing else ever comes from their MACs. */
+function routersOf({ network, peers }: NetworkView, facts: HostFacts): RemoteRouter[] {
+  const isRouted = FAMILIES.some(
+    (family) => network.subnets.filter(({ cidr }) => familyOf(cidr) === family).length > 1,
+  );
+  if (!isRouted) return [];
+  return [...peers.values()]
+    .filter(({ hostId, vtep }) => hostId !== facts.hostId && familyOf(vtep) === familyOf(facts.vtep))
+    .map(({ number, vtep }) => ({ mac: routerMac(number), vtep }));
 }
 
 function prefixLengthIn(network: Network, ip: IpAddress): number {
@@ -185,5 +240,25 @@ function filesOf(name: string, joined: readonly Join[]): DesiredSandbox {
     name,
     nameservers: [...new Set(gateways.filter((gateway) => reachable.has(familyOf(gateway))))],
     addresses,
+    ...resolverOf(joined.map(({ network }) => network)),
   };
+}
+
+/**
+ * What a sandbox's networks say of its resolver: their search lists one after the other, and of an option that several
+ * set, the first network's. Options that cannot be read, which no controller lets through, say nothing.
+ */
+function resolverOf(networks: readonly Network[]): Pick<DesiredSandbox, 'search' | 'resolverOptions'> {
+  const search = new Set<string>();
+  const options = new Map<string, string>();
+  for (const network of networks) {
+    const read = parseNetworkOptions(network.options);
+    if (isOptionViolations(read)) continue;
+    for (const domain of read.dnsSearch) search.add(domain);
+    for (const option of read.dnsOptions) {
+      const name = option.replace(/:.*/, '');
+      if (!options.has(name)) options.set(name, option);
+    }
+  }
+  return { search: [...search], resolverOptions: [...options.values()] };
 }

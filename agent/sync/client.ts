@@ -152,7 +152,9 @@ export class SyncClient {
       signal.addEventListener('abort', cancel, { once: true });
       if (signal.aborted) cancel();
       const epoch = this.state.value.identity?.epoch ?? '';
-      stream.write({ message: { $case: 'hello', value: { hostId, vtep, version: VERSION, epoch, prefixes: { cidrs: [] } } } });
+      stream.write({
+        message: { $case: 'hello', value: { hostId, vtep, version: VERSION, epoch, prefixes: { cidrs: [] } } },
+      });
     });
   }
 

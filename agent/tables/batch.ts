@@ -36,6 +36,6 @@ export function dropAll<R>(handle: NetlinkHandle, rows: readonly R[], toRequest:
 }
 
 /** The error, unless it says that the thing to be dropped is not there. */
-function unlessGone(error: RowResult): RowResult {
+export function unlessGone(error: RowResult): RowResult {
   return error instanceof KernelError && GONE.has(error.code) ? undefined : error;
 }

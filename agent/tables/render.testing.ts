@@ -70,5 +70,5 @@ function renderAddress({ dev, ip, prefixLength }: AddressRow): string {
 }
 
 function renderRoute({ dst, gateway, dev }: RouteRow): string {
-  return `ip route replace ${dst} via ${gateway} dev ${dev} proto ${String(WEFT_PROTOCOL)}`;
+  return `ip route replace ${dst} via ${gateway ?? 'link'} dev ${dev} proto ${String(WEFT_PROTOCOL)}`;
 }

@@ -20,7 +20,7 @@ export class RoutesTable implements Table<RouteRow> {
     const rows = new Map<string, RouteRow>();
     for (const { dst, gateway, oif, table } of this.#handle.routes(WEFT_PROTOCOL)) {
       const dev = this.#index.nameOf(oif);
-      if (table !== RT_TABLE_MAIN || gateway === undefined || dev === undefined) continue;
+      if (table !== RT_TABLE_MAIN || dev === undefined) continue;
       const row = { dst, gateway, dev };
       rows.set(keyOf.route(row), row);
     }

@@ -72,10 +72,11 @@ export type FdbRow =
   | { readonly table: 'master'; readonly dev: string; readonly mac: Mac }
   | { readonly table: 'self'; readonly dev: string; readonly mac: Mac; readonly dst: IpAddress };
 
-/** A route of the main table by a gateway. */
+/** A route of the main table. */
 export interface RouteRow {
   readonly dst: Cidr;
-  readonly gateway: IpAddress;
+  /** Undefined: on the link itself. Never wanted so, as addresses bring such routes. */
+  readonly gateway: IpAddress | undefined;
   readonly dev: string;
 }
 
@@ -113,9 +114,12 @@ export const TABLE_ORDER = [
   'routes',
 ] as const satisfies readonly TableName[];
 
-/** How each kind of row is keyed. A MAC lies one way and a destination has one route, so replacing moves them. */
+/**
+ * How each kind of row is keyed. A MAC lies one way, a destination has one route and an address one length, so replacing
+ * moves them.
+ */
 export const keyOf = {
-  address: ({ dev, ip, prefixLength }: AddressRow): string => `${dev} ${ip}/${String(prefixLength)}`,
+  address: ({ dev, ip }: Pick<AddressRow, 'dev' | 'ip'>): string => `${dev} ${ip}`,
   neighbour: ({ dev, ip }: Pick<NeighbourRow, 'dev' | 'ip'>): string => `${dev} ${ip}`,
   fdb: (row: Pick<FdbRow, 'table' | 'mac'>): string => `${row.table} ${row.mac}`,
   route: ({ dst }: Pick<RouteRow, 'dst'>): string => dst,

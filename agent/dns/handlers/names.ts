@@ -8,7 +8,7 @@ import type { StringAnswer } from 'dns-packet';
 import type { Family, IpAddress } from '../../../core/address.js';
 import { nameKey } from '../../../core/name.js';
 import { absent } from '../absence.js';
-import { ANSWER_TTL_S, type DnsHandler, type Question, type Reply } from '../handler.js';
+import type { DnsHandler, Question, Reply } from '../handler.js';
 import type { Zone } from '../view.js';
 
 const FAMILY: Readonly<Record<string, Family>> = { A: 4, AAAA: 6 };
@@ -23,12 +23,12 @@ export function namesHandler(): DnsHandler {
       const place = placeOf(question);
       if (place === undefined) return undefined;
       if (place.rcode === 'NXDOMAIN' || place.zone === undefined) return absent(place.rcode, place.parent);
-      if (question.type === 'ANY') return unlisted(question);
+      if (question.type === 'ANY') return unlisted(question, place.zone);
       const family = FAMILY[question.type];
       const addresses = family === undefined ? [] : place.zone.addressesOf(place.key, family);
       if (addresses.length === 0) return absent('NOERROR', place.parent);
       turn = (turn + 1) % 0x7fff_ffff;
-      return found(question, rotate(addresses, turn));
+      return found(question, place.zone, rotate(addresses, turn));
     },
   };
 }
@@ -58,19 +58,19 @@ function placeOf({ labels, zones }: Question): Place | undefined {
   return { rcode: zone === undefined ? 'NXDOMAIN' : 'NOERROR', zone, key, parent: network };
 }
 
-function found(question: Question, addresses: readonly IpAddress[]): Reply {
+function found(question: Question, { ttlSeconds: ttl }: Zone, addresses: readonly IpAddress[]): Reply {
   const answers = addresses.map((data): StringAnswer => {
-    return { type: question.type === 'A' ? 'A' : 'AAAA', name: question.name, ttl: ANSWER_TTL_S, data };
+    return { type: question.type === 'A' ? 'A' : 'AAAA', name: question.name, ttl, data };
   });
   return { rcode: 'NOERROR', authoritative: true, answers, authorities: [] };
 }
 
 /** ANY is refused the polite way of RFC 8482: an answer that says so, so that nobody tries again. */
-function unlisted({ name }: Question): Reply {
+function unlisted({ name }: Question, { ttlSeconds: ttl }: Zone): Reply {
   return {
     rcode: 'NOERROR',
     authoritative: true,
-    answers: [{ type: 'HINFO', name, ttl: ANSWER_TTL_S, data: { cpu: 'RFC8482', os: '' } }],
+    answers: [{ type: 'HINFO', name, ttl, data: { cpu: 'RFC8482', os: '' } }],
     authorities: [],
   };
 }

@@ -1,7 +1,7 @@
 /** Addresses back to names: `7.0.1.10.in-addr.arpa` is `db.backend`. */
 import { contains, ipFromBytes, type IpAddress } from '../../../core/address.js';
 import { absent } from '../absence.js';
-import { ANSWER_TTL_S, type DnsHandler } from '../handler.js';
+import type { DnsHandler } from '../handler.js';
 
 /** Answers for addresses in the subnets of networks that the asker sees; passes on all others. */
 export const reverseHandler: DnsHandler = {
@@ -19,7 +19,7 @@ export const reverseHandler: DnsHandler = {
     return {
       rcode: 'NOERROR',
       authoritative: true,
-      answers: [{ type: 'PTR', name, ttl: ANSWER_TTL_S, data }],
+      answers: [{ type: 'PTR', name, ttl: zone.ttlSeconds, data }],
       authorities: [],
     };
   },

@@ -4,12 +4,12 @@
  *
  * Per network and host: a bridge, a VXLAN device, a gateway address for each subnet. Per remote endpoint: a neighbour
  * for each address, two forwarding entries. Per local endpoint: the same but one forwarding entry, its veth pair, and an
- * entry in the map of local addresses.
+ * entry in the map of local addresses. Per other host, where there are subnets to route between: two forwarding entries.
  */
 import { familyOf, makeCidr, prefixLengthOf, type IpAddress } from '../../../core/address.js';
 import type { Mac } from '../../../core/mac.js';
 import { routerMac } from '../../../core/model.js';
-import type { DesiredNetwork, HostFacts, LocalEndpoint, RemoteEndpoint } from '../../state/desired.js';
+import type { DesiredNetwork, HostFacts, LocalEndpoint, RemoteEndpoint, RemoteRouter } from '../../state/desired.js';
 import { RULES_KEY, RULES_VALUE } from '../../tables/local-resolution.js';
 import { BRIDGE, networkNamespace, portName, sandboxNamespace, VXLAN } from '../../tables/namespace-names.js';
 import { keyOf, type AddressRow, type FdbRow, type RouteRow, type RowsDraft } from '../../tables/rows.js';
@@ -33,6 +33,7 @@ export const overlayDriver: NetworkDriver = {
     const rows = builder.in(namespace);
     const base = putSegment(rows, namespace, network, facts);
     for (const remote of network.remotes) putRemote(rows, remote);
+    for (const router of network.routers) putRouter(rows, router);
     const needs = new Map(
       network.locals.map((local) => [
         local.endpoint.id,
@@ -80,6 +81,12 @@ function putRemote(rows: RowsDraft, { addresses, mac, vtep }: RemoteEndpoint): v
   putFdb(rows, { table: 'self', dev: VXLAN, mac, dst: vtep });
 }
 
+/** What a gateway elsewhere has routed comes from its own MAC, which `locked` would refuse. */
+function putRouter(rows: RowsDraft, { mac, vtep }: RemoteRouter): void {
+  putFdb(rows, { table: 'master', dev: VXLAN, mac });
+  putFdb(rows, { table: 'self', dev: VXLAN, mac, dst: vtep });
+}
+
 interface LocalParts {
   readonly builder: RowsBuilder;
   readonly rows: RowsDraft;
@@ -90,7 +97,7 @@ interface LocalParts {
 
 /** A sandbox's join: the port and its entries here, the interface with its addresses and routes there. */
 function putLocal({ builder, rows, namespace, mtu, local }: LocalParts): readonly RowRef[] {
-  const { endpoint, ifname, addresses, defaultGateways } = local;
+  const { endpoint, ifname, addresses, defaultGateways, siblings } = local;
   const { mac } = endpoint;
   const port = portName(endpoint.id);
   const sandbox = sandboxNamespace(endpoint.sandbox);
@@ -109,11 +116,10 @@ function putLocal({ builder, rows, namespace, mtu, local }: LocalParts): readonl
   there.links.set(ifname, { kind: 'peer', mac, mtu });
   const addressRows = addresses.map((address): AddressRow => ({ dev: ifname, ...address }));
   for (const row of addressRows) there.addresses.set(keyOf.address(row), row);
-  const routeRows = defaultGateways.map((gateway): RouteRow => ({
-    dst: makeCidr(familyOf(gateway), 0n, 0),
-    gateway,
-    dev: ifname,
-  }));
+  const routeRows = [
+    ...defaultGateways.map((gateway): RouteRow => ({ dst: makeCidr(familyOf(gateway), 0n, 0), gateway, dev: ifname })),
+    ...siblings.map(({ cidr, gateway }): RouteRow => ({ dst: cidr, gateway, dev: ifname })),
+  ];
   for (const row of routeRows) there.routes.set(keyOf.route(row), row);
   return [
     { namespace, table: 'links', key: port },

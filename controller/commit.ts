@@ -1,17 +1,28 @@
 /**
- * From a rule's decision to the store: decide on the current view, commit, and when a guard did not hold bring the
- * view to where it failed and decide again. Commits of many commands in one transaction will go in here, between
- * `decide` and `store.commit`.
+ * From a rule's decision to the store: decide on the current view, commit in a group with others, and when a guard did
+ * not hold bring the view to where it failed and decide again. A command is decided when it comes, not when its group
+ * is made up: what was decided meanwhile has moved the cursors, so that commands that wait together choose different
+ * things, and while the store writes one group the next is ready to go.
  */
 import type { Clock } from '../core/clock.js';
 import { WeftError, type Rejection } from '../core/errors.js';
 import { backoffMs, deferred, pause, withDeadline, type Deferred } from '../core/lifetime.js';
 import { randomMac } from '../core/mac.js';
 import type { Cache } from './cache/cache.js';
-import type { Context, Decision } from './domain/decision.js';
+import type { Context, CursorMove, Decision } from './domain/decision.js';
 import type { Settings } from './domain/settings.js';
+import { Fenced, GroupCommit, type CommitOptions } from './store/group-commit.js';
 import { GUARDS, objectKey } from './store/keys.js';
-import { StoreRefused, StoreUnavailable, type CommitResult, type Store, type Transaction } from './store/store.js';
+import {
+  StoreFull,
+  StoreRefused,
+  StoreUnavailable,
+  type CommitResult,
+  type Compare,
+  type Store,
+  type Transaction,
+} from './store/store.js';
+import { placeOf } from './store/transaction.js';
 
 /** What happens, for the metrics. */
 export interface CommitObserver {
@@ -26,6 +37,8 @@ export interface CommitterOptions {
   readonly observer: CommitObserver;
   readonly settings: Settings;
   readonly clock: Clock;
+  /** What must hold for anything to be changed: that this is still the cluster, at the epoch, the controller serves. */
+  readonly fence?: () => Compare;
 }
 
 /** What a command has become: its result, and the revision at which it is part of the state. */
@@ -45,33 +58,51 @@ const TRIES = 12;
 /** Milliseconds for which a view is waited for that may never come: the change that was in the way may be none of ours. */
 const CATCH_UP_MS = 3_000;
 
+/** How far a cursor may have gone on after a choice for that choice's loss to still say something about it. */
+const NEAR = 4_096n;
+
+/** What services need of it. */
+export type Commits = Pick<Committer, 'run'>;
+
 export class Committer {
   readonly #options: CommitterOptions;
+  readonly #groups: GroupCommit;
   /** mod_revision of guards that are compared and rewritten, none newer than the view. */
   readonly #guards = new Map<string, bigint>();
   readonly #cursors = new Map<string, bigint>();
+  /** By how much commits under way add to counts. */
+  readonly #underway = new Map<string, number>();
   /** Guards that a commit under way rewrites, and its end. */
   readonly #inFlight = new Map<string, Promise<void>>();
 
   constructor(options: CommitterOptions) {
     this.#options = options;
+    const { store, cache, fence } = options;
+    this.#groups = new GroupCommit({
+      store,
+      committed: (revision) => cache.atLeast(revision, NEVER),
+      ...(fence === undefined ? {} : { fence }),
+    });
   }
 
   /**
    * Carries a command out. Resolves when the cache has its revision, so that whoever asked reads what was written.
-   * Throws WeftError: the rule's refusal, CONTENTION, STORE_UNAVAILABLE; and the signal's reason.
+   * Throws WeftError: the rule's refusal, CONTENTION, STORE_UNAVAILABLE, STORE_FULL, RESTORE_UNFINISHED; and the
+   * signal's reason.
    */
   async run<Result>(decide: (context: Context) => Decision<Result>, options: RunOptions): Promise<Outcome<Result>> {
     const { cache } = this.#options;
     const { signal } = options;
     let retried = false;
+    let full = false;
     let obstacle = '';
     for (let attempt = 0; attempt < TRIES;) {
       signal.throwIfAborted();
       const decision = decide(this.#context(options.requestId, retried));
       if (isRefusal(decision)) throw new WeftError(decision);
       if (decision.kind === 'done') return { result: decision.result, revision: cache.view.revision };
-      const guards = guardsOf(decision.transaction);
+      const { transaction, moves } = decision;
+      const guards = guardsOf(transaction);
       const other = guards.map((key) => this.#inFlight.get(key)).find((each) => each !== undefined);
       if (other !== undefined) {
         // Decided beside it, this would only fail: one after the other is quicker, and nobody starves.
@@ -79,16 +110,21 @@ export class Committer {
         continue;
       }
       // Moved before the commit: a command that is decided meanwhile looks further on.
-      for (const { pool, at } of decision.moves) remember(this.#cursors, pool, at);
+      for (const { pool, at } of moves) remember(this.#cursors, pool, at);
       using _turn = this.#takeTurn(guards);
-      const committed = await this.#commit(decision.transaction, signal);
-      if (committed !== 'unknown' && committed.committed) {
-        await cache.atLeast(committed.revision, signal);
-        this.#rewritten(decision.transaction, committed.revision);
+      using _adding = this.#add(decision.adds ?? []);
+      const committed = await this.#commit(transaction, { signal, alone: full });
+      if (typeof committed === 'object' && committed.committed) {
+        this.#rewritten(transaction, committed.revision);
         return { result: decision.result(committed.revision), revision: committed.revision };
       }
-      if (committed === 'unknown') retried = true;
-      else obstacle = await this.#learn(committed, signal);
+      if (typeof committed === 'object') {
+        obstacle = await this.#learn(committed, signal);
+        this.#scatter(moves, committed);
+      } else {
+        retried = true;
+        full = committed === 'full';
+      }
       await pause(backoffMs(attempt, 2, 200), signal);
       attempt += 1;
     }
@@ -96,6 +132,20 @@ export class Committer {
       reason: 'CONTENTION',
       message: `the state kept changing under this request${obstacle}; try again`,
     });
+  }
+
+  /** Counts one more of each as being under way, until disposed. */
+  #add(counts: readonly string[]): Disposable {
+    for (const count of counts) this.#underway.set(count, (this.#underway.get(count) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        for (const count of counts) {
+          const left = (this.#underway.get(count) ?? 0) - 1;
+          if (left > 0) this.#underway.set(count, left);
+          else this.#underway.delete(count);
+        }
+      },
+    };
   }
 
   /** Marks guards as being rewritten, until disposed. */
@@ -110,27 +160,39 @@ export class Committer {
     };
   }
 
-  /** Commits once; where the outcome is unknown, brings the view to a point at which it shows. */
-  async #commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult | 'unknown'> {
-    const { store, cache, observer } = this.#options;
+  /**
+   * Commits once. Where it is unknown whether it was written, because the store did not answer or was found full just
+   * then, brings the view to a point at which it shows.
+   */
+  async #commit(transaction: Transaction, options: CommitOptions): Promise<CommitResult | 'unknown' | 'full'> {
+    const { observer } = this.#options;
     try {
-      const result = await store.commit(transaction, signal);
+      const result = await this.#groups.commit(transaction, options);
       if (result.committed) observer.committed();
       else observer.conflicted();
       return result;
     } catch (error) {
-      if (error instanceof StoreRefused) throw refused(error);
-      if (!(error instanceof StoreUnavailable)) throw error;
+      if (error instanceof Fenced) throw restoring(error);
+      // Said of it alone, and for the second time, it is certain.
+      if (error instanceof StoreFull && options.alone === true) throw noSpace(error);
+      if (error instanceof StoreRefused && !(error instanceof StoreFull)) throw refused(error);
+      if (!(error instanceof StoreUnavailable || error instanceof StoreFull)) throw error;
       observer.unknown();
-      try {
-        // A read sees every write that was answered or will have been, so the view after it shows what became of ours.
-        const { revision } = await store.get(objectKey.meta(), signal);
-        await cache.atLeast(revision, signal);
-      } catch (readError) {
-        if (readError instanceof StoreUnavailable) throw unavailable(readError);
-        throw readError;
-      }
-      return 'unknown';
+      await this.#readBack(options.signal);
+      return error instanceof StoreFull ? 'full' : 'unknown';
+    }
+  }
+
+  /** Brings the view to where everything shows that was written until now. */
+  async #readBack(signal: AbortSignal): Promise<void> {
+    const { store, cache } = this.#options;
+    try {
+      // A read sees every write that was answered or will have been, so the view after it shows what became of ours.
+      const { revision } = await store.get(objectKey.meta(), signal);
+      await cache.atLeast(revision, signal);
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw unavailable(error);
+      throw error;
     }
   }
 
@@ -155,16 +217,31 @@ export class Committer {
     }
     const [first] = result.failed;
     if (first === undefined) return '';
-    return ` (${first.kind === 'emptyPrefix' ? first.prefix : first.key})`;
+    return ` (${placeOf(first)})`;
+  }
+
+  /**
+   * Goes elsewhere in the pools where somebody else was quicker. Another controller that searches them began where this
+   * one did, and they would go on taking each other's choices.
+   */
+  #scatter(moves: readonly CursorMove[], { failed }: CommitResult & { readonly committed: false }): void {
+    if (!failed.some((compare) => compare.kind === 'absent' && isGuard(compare.key))) return;
+    for (const { pool, at, range } of moves) {
+      if (range === undefined) continue;
+      const cursor = this.#cursors.get(pool) ?? at;
+      // What was decided beside this one is lost too, most likely; the first of them has gone elsewhere for all.
+      if (cursor < at || cursor - at > NEAR) continue;
+      remember(this.#cursors, pool, randomIn(range));
+    }
   }
 
   /** The guards a transaction rewrote are known at its revision, which the view has by now. */
-  #rewritten({ compares, deletes }: Transaction, revision: bigint): void {
+  #rewritten({ compares, puts, deletes }: Transaction, revision: bigint): void {
     for (const compare of compares) {
-      if (compare.kind !== 'unchanged' || !isGuard(compare.key)) continue;
-      if (deletes.includes(compare.key)) this.#guards.delete(compare.key);
-      else remember(this.#guards, compare.key, revision);
+      if (compare.kind === 'unchanged' && isGuard(compare.key)) remember(this.#guards, compare.key, revision);
     }
+    for (const { key } of puts) if (this.#guards.has(key)) remember(this.#guards, key, revision);
+    for (const key of deletes) this.#guards.delete(key);
   }
 
   #context(requestId: string, retried: boolean): Context {
@@ -176,10 +253,13 @@ export class Committer {
       newMac: randomMac,
       nowMs: this.#options.clock.now().getTime(),
       settings: this.#options.settings,
+      underway: (count) => this.#underway.get(count) ?? 0,
       retried,
     };
   }
 }
+
+const NEVER = new AbortController().signal;
 
 /** Entries that are kept of guards and of cursors; one that is forgotten costs a try, or a search from the newest. */
 const REMEMBERED = 10_000;
@@ -203,12 +283,38 @@ function isGuard(key: string): boolean {
   return key.startsWith(GUARDS);
 }
 
+/** Anywhere in a range; of one that is very long, anywhere in its beginning. */
+function randomIn({ first, last }: NonNullable<CursorMove['range']>): bigint {
+  const size = Math.min(Number(last - first + 1n), Number.MAX_SAFE_INTEGER);
+  return first + BigInt(Math.floor(Math.random() * size));
+}
+
 function isLate(error: unknown): boolean {
   return error instanceof WeftError || (error instanceof Error && error.name === 'TimeoutError');
 }
 
 function isRefusal(decision: Decision<unknown>): decision is Rejection {
   return !('kind' in decision);
+}
+
+function restoring(cause: Error): WeftError {
+  return new WeftError(
+    {
+      reason: 'RESTORE_UNFINISHED',
+      message: 'the cluster is being restored from a backup; nothing was changed, try again when that is done',
+    },
+    { cause },
+  );
+}
+
+function noSpace(cause: Error): WeftError {
+  return new WeftError(
+    {
+      reason: 'STORE_FULL',
+      message: 'the store has no space left, nothing was changed; `weft status` says what to do',
+    },
+    { cause },
+  );
 }
 
 function unavailable(cause: Error): WeftError {

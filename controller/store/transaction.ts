@@ -2,10 +2,10 @@
 import { StoreRefused, type Compare, type KeyValue, type Transaction } from './store.js';
 
 /** Most compares, and most puts and deletes together, in one transaction: etcd's `--max-txn-ops`. */
-const MAX_OPERATIONS = 128;
+export const MAX_OPERATIONS = 128;
 
 /** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
-const MAX_TRANSACTION_BYTES = 1 << 20;
+export const MAX_TRANSACTION_BYTES = 1 << 20;
 
 /** Most entries that a failed `emptyPrefix` or `notNewer` reports: enough for an error text, whatever stands there. */
 export const FOUND_LIMIT = 32;
@@ -77,6 +77,6 @@ export function failureOf(
 }
 
 /** The key, or the prefix, a compare looks at. */
-function placeOf(compare: Compare): string {
+export function placeOf(compare: Compare): string {
   return 'prefix' in compare ? compare.prefix : compare.key;
 }

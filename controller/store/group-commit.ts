@@ -1,0 +1,226 @@
+/**
+ * Commits in groups. What is asked for while transactions are on their way waits, and then travels together in the
+ * next one: one fsync of the store for some thirty of them. There is no timer: with nothing on its way, a transaction
+ * leaves at once. Each caller is answered as if its transaction had travelled alone.
+ */
+import { deferred, type Deferred } from '../../core/lifetime.js';
+import { Group } from './group.js';
+import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
+
+export interface GroupCommitOptions {
+  readonly store: Pick<Store, 'commit'>;
+  /** A compare that every group makes besides its members'; asked for anew each time. */
+  readonly fence?: () => Compare;
+  /** Awaited once for each group that was committed, before its members are answered. */
+  readonly committed?: (revision: bigint) => Promise<void>;
+  /** Groups on their way at once. */
+  readonly flights?: number;
+}
+
+/** The fence did not hold: the store was taken over for something else, and nothing was written. */
+export class Fenced extends Error {
+  override readonly name = 'Fenced';
+}
+
+export interface CommitOptions {
+  readonly signal: AbortSignal;
+  /** To travel in no group: what is said of the commit is then said of this transaction alone. */
+  readonly alone?: boolean;
+}
+
+interface Member {
+  readonly transaction: Transaction;
+  readonly alone: boolean;
+  readonly answer: Deferred<CommitResult>;
+  /** Its caller has gone. */
+  left: boolean;
+}
+
+/** Two: while the store writes one group, the next is decided, encoded and sent. More were no quicker (bench/ipam.ts). */
+const FLIGHTS = 2;
+
+/** How many of the queue are passed over because they touch what is on its way, before the rest has to wait too. */
+const PASSED_OVER = 256;
+
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  readonly #departures = new Departures();
+  readonly #flights = new Set<Group<Member>>();
+  #queue: Member[] = [];
+  #woken = false;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * As Store.commit. Of transactions that are asked for at once none may rely on another: which is first is not said.
+   * Throws Fenced besides; and StoreFull for all of a group, where perhaps only others in it were too much.
+   */
+  async commit(transaction: Transaction, { signal, alone = false }: CommitOptions): Promise<CommitResult> {
+    signal.throwIfAborted();
+    const member: Member = { transaction, alone, answer: deferred(), left: false };
+    using _leaving = this.#departures.notice(signal, (reason) => {
+      member.left = true;
+      member.answer.reject(reason);
+    });
+    this.#queue.push(member);
+    this.#wake();
+    return await member.answer.promise;
+  }
+
+  /** Sends what can go, once everything that is being asked for in this very moment is in the queue. */
+  #wake(): void {
+    if (this.#woken) return;
+    this.#woken = true;
+    setImmediate(() => {
+      this.#woken = false;
+      while (this.#queue.length > 0 && this.#flights.size < (this.#options.flights ?? FLIGHTS)) {
+        const group = this.#next();
+        if (group.members.length === 0) return;
+        this.#fly(group).catch((error: unknown) => {
+          refuseAll(group.members, error);
+        });
+      }
+    });
+  }
+
+  /** Takes the next group out of the queue: from its front what fits together, and is not being changed by another. */
+  #next(): Group<Member> {
+    const group = this.#group([]);
+    const passed: Member[] = [];
+    let taken = 0;
+    for (const member of this.#queue) {
+      if (member.left) {
+        taken += 1;
+        continue;
+      }
+      const [first] = group.members;
+      if (passed.length === PASSED_OVER || first?.alone === true) break;
+      if (first !== undefined && member.alone) break;
+      const objection = this.#isChanging(member) ? 'clash' : group.add(member);
+      if (objection === 'full') break;
+      if (objection === 'clash') passed.push(member);
+      taken += 1;
+    }
+    this.#queue = passed.concat(this.#queue.slice(taken));
+    return group;
+  }
+
+  /** Whether something on its way writes what the member looks at: it would only lose. */
+  #isChanging({ transaction }: Member): boolean {
+    for (const { footprint } of this.#flights) if (footprint.changesFor(transaction)) return true;
+    return false;
+  }
+
+  /** Commits a group until all its members are answered. */
+  async #fly(group: Group<Member>): Promise<void> {
+    this.#flights.add(group);
+    let rest: readonly Member[] = group.members;
+    while (rest.length > 0) rest = await this.#send(rest);
+    this.#flights.delete(group);
+    this.#wake();
+  }
+
+  /** Sends members as one transaction; those that are yet to be answered, because another of them lost. */
+  async #send(candidates: readonly Member[]): Promise<readonly Member[]> {
+    const members = candidates.filter(({ left }) => !left);
+    if (members.length === 0) return [];
+    const group = this.#group(members);
+    let result: CommitResult;
+    try {
+      // Not a member's signal: one that goes must not take the others with it. The store's own deadline ends this.
+      result = await this.#options.store.commit(group.transaction(), NEVER);
+    } catch (error) {
+      // Of what is refused as full, each may have been written: only who asked for it can tell (see StoreFull).
+      const refused = error instanceof StoreRefused && !(error instanceof StoreFull);
+      if (refused && members.length > 1) return this.#sendEach(members);
+      refuseAll(members, error);
+      return [];
+    }
+    if (result.committed) {
+      this.#answer(members, result);
+      return [];
+    }
+    if (group.isFenced(result)) {
+      refuseAll(members, new Fenced('the fence did not hold'));
+      return [];
+    }
+    const losers = group.losers(result);
+    for (const [{ answer }, own] of losers) answer.resolve(own);
+    const rest = members.filter((member) => !losers.has(member));
+    if (losers.size > 0) return rest;
+    // Nobody is to blame, so the state changed between the compares and what was found; each finds out for itself.
+    if (members.length > 1) return this.#sendEach(members);
+    for (const { answer } of members) answer.resolve(result);
+    return [];
+  }
+
+  /** Answers members that are committed, when they may be answered. The next group does not wait for that. */
+  #answer(members: readonly Member[], result: CommitResult): void {
+    const ready = this.#options.committed?.(result.revision) ?? Promise.resolve();
+    ready.then(
+      () => {
+        for (const { answer } of members) answer.resolve(result);
+      },
+      (error: unknown) => {
+        refuseAll(members, error);
+      },
+    );
+  }
+
+  async #sendEach(members: readonly Member[]): Promise<readonly Member[]> {
+    const rest = await Promise.all(members.map((member) => this.#send([member])));
+    return rest.flat();
+  }
+
+  #group(members: readonly Member[]): Group<Member> {
+    const group = new Group<Member>(this.#options.fence?.());
+    for (const member of members) group.add(member);
+    return group;
+  }
+}
+
+function refuseAll(members: readonly Member[], error: unknown): void {
+  for (const { answer } of members) answer.reject(asError(error));
+}
+
+const NEVER = new AbortController().signal;
+
+/** Tells many who wait on one signal that it aborted, with one listener on it: a batch has one signal for thousands. */
+class Departures {
+  readonly #waiting = new Map<
+    AbortSignal,
+    { readonly leave: Set<(reason: Error) => void>; readonly end: () => void }
+  >();
+
+  notice(signal: AbortSignal, leave: (reason: Error) => void): Disposable {
+    const waiting = this.#waiting.get(signal) ?? this.#begin(signal);
+    waiting.leave.add(leave);
+    return {
+      [Symbol.dispose]: () => {
+        waiting.leave.delete(leave);
+        if (waiting.leave.size === 0) waiting.end();
+      },
+    };
+  }
+
+  #begin(signal: AbortSignal) {
+    const leave = new Set<(reason: Error) => void>();
+    const abort = (): void => {
+      for (const each of leave) each(asError(signal.reason));
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    const end = (): void => {
+      signal.removeEventListener('abort', abort);
+      this.#waiting.delete(signal);
+    };
+    const waiting = { leave, end };
+    this.#waiting.set(signal, waiting);
+    return waiting;
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
-import { parseIp } from '../../core/address.js';
+import { ipFromNumber, ipToNumber, parseIp } from '../../core/address.js';
 import { randomMac } from '../../core/mac.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { objectKey } from '../store/keys.js';
@@ -80,7 +80,11 @@ describe('the cache', () => {
     await cache.atLeast(third, signal);
     expect(seen.map(({ revision }) => revision)).toEqual([2n, first, second, third]);
     expect(seen[3]?.changes).toEqual([
-      { kind: 'endpoint', before: { ...one, state: 'ready', revision: second }, after: undefined },
+      {
+        kind: 'endpoint',
+        before: { ...one, state: 'ready', revision: second, createRevision: first },
+        after: undefined,
+      },
     ]);
     expect(cache.view.endpoints.size).toBe(0);
     expect(cache.view.endpointsOf(web.id).size).toBe(0);
@@ -146,6 +150,54 @@ describe('the cache', () => {
 });
 
 describe('the view', () => {
+  it('knows what rests, until it rests no more, and takes the key alone for it', async () => {
+    await start();
+    const [web, other] = [network(), network({ name: 'other', vni: 2 })];
+    const rest = (of: Network, text: string, value = Buffer.from('')) => ({
+      ...{ key: objectKey.resting(of.id, address(text)), value },
+    });
+    const [garbled, fleeting] = [rest(web, '10.1.0.3', Buffer.from('\u0007nonsense')), rest(web, 'fd00::2')];
+    const first = await write([rest(web, '10.1.0.2'), garbled, { ...fleeting, ttlMs: 100 }, rest(other, '10.1.0.2')]);
+    await cache.atLeast(first, signal);
+    const resting = () => [...cache.view.restingIn(web.id).keys()].toSorted();
+    expect(resting()).toEqual(['10.1.0.2', '10.1.0.3', 'fd00::2']);
+    expect(malformed).toEqual([]);
+    await vi.waitFor(() => {
+      expect(resting()).toEqual(['10.1.0.2', '10.1.0.3']);
+    });
+    // What the watch missed, a listing brings.
+    store.away = true;
+    await write([], [garbled.key]);
+    store.compact((await store.get('x', signal)).revision);
+    store.away = false;
+    await vi.waitFor(() => {
+      expect(resting()).toEqual(['10.1.0.2']);
+    });
+    expect([...cache.view.restingIn(other.id).keys()]).toEqual(['10.1.0.2']);
+  });
+
+  it('knows which addresses are taken: those that are held, and those that rest', () => {
+    const view = new ClusterView();
+    const web = network();
+    const one = endpoint(web, { addresses: [address('10.1.0.2'), address('fd00::2')] });
+    const rests = (text: string) => ({ networkId: web.id, address: address(text), revision: 1n });
+    const free = (family: 4 | 6, text: string) => {
+      const from = ipToNumber(address(text));
+      const found = view.takenIn(web.id, family).nextFree(from, from + 10n);
+      return found === undefined ? undefined : ipFromNumber(family, found);
+    };
+    view.apply(1n, [
+      { kind: 'put', object: { kind: 'endpoint', value: one } },
+      { kind: 'put', object: { kind: 'resting', value: rests('10.1.0.3') } },
+      { kind: 'put', object: { kind: 'resting', value: rests('10.1.0.2') } },
+    ]);
+    expect([free(4, '10.1.0.2'), free(6, 'fd00::2')]).toEqual(['10.1.0.4', 'fd00::3']);
+    view.apply(2n, [{ kind: 'drop', of: 'endpoint', networkId: web.id, id: one.id }]);
+    expect([free(4, '10.1.0.2'), free(6, 'fd00::2')]).toEqual(['10.1.0.4', 'fd00::2']);
+    view.apply(3n, [{ kind: 'drop', of: 'resting', networkId: web.id, address: address('10.1.0.2') }]);
+    expect(free(4, '10.1.0.2')).toBe('10.1.0.2');
+  });
+
   it('keeps every index right when things change places within one change set', () => {
     const view = new ClusterView();
     const host = (name: string, vtep: string, number: number) => ({

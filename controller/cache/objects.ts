@@ -11,7 +11,8 @@ import { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js
 import { Host as HostMessage } from '../../proto/gen/weft/v1/host.js';
 import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
 import type { IpAddress } from '../../core/address.js';
-import type { NetworkId } from '../../core/ids.js';
+import type { EndpointId, NetworkId } from '../../core/ids.js';
+import { StoredResting } from '../../proto/gen/weft/v1/stored.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { objectKey, parseObjectKey } from '../store/keys.js';
 import type { KeyValue, Put } from '../store/store.js';
@@ -46,6 +47,15 @@ export function putEndpoint(endpoint: Endpoint): Put {
 export function putHost(host: Host): Put {
   const message = encodeHost({ ...host, revision: 0n });
   return { key: objectKey.host(host.id), value: HostMessage.encode(message).finish() };
+}
+
+/** What to write for an address that is given back: it rests for so many milliseconds. */
+export function putResting(
+  resting: Pick<Resting, 'networkId' | 'address'> & { readonly endpointId: EndpointId },
+  ttlMs: number,
+): Put {
+  const { networkId, address, endpointId } = resting;
+  return { key: objectKey.resting(networkId, address), value: StoredResting.encode({ endpointId }).finish(), ttlMs };
 }
 
 /** A stored value that no Weft wrote, or that stands under another object's key. */

@@ -2,12 +2,14 @@
  * The cluster as it was at one revision, indexed by what the rules ask for. Rules read it within one synchronous step,
  * so it is kept up to date in place: bringing it forward costs what changed, not what there is.
  */
-import type { IpAddress } from '../../core/address.js';
+import { familyOf, ipToNumber, type Family, type IpAddress } from '../../core/address.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
+import { AddressSet, type Occupied } from './address-set.js';
 import { Grouped } from './grouped.js';
+import { LabelIndex, type Labelled } from './label-index.js';
 import type { ClusterObject, Resting } from './objects.js';
 
 /** The cluster, to read. */
@@ -24,10 +26,14 @@ export interface View {
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
   /** Addresses that were given back, and are not chosen yet. */
   restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting>;
+  /** Addresses of a network that are held or rest, by their numbers. */
+  takenIn(network: NetworkId, family: Family): Occupied;
   holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined;
   holderOfVni(vni: number): NetworkId | undefined;
   holderOfVtep(vtep: IpAddress): HostId | undefined;
   holderOfNumber(number: number): HostId | undefined;
+  readonly networksLabelled: Labelled<Network>;
+  readonly endpointsLabelled: Labelled<Endpoint>;
 }
 
 /** One object before and after a revision; undefined: it was not, or is not any more. */
@@ -56,6 +62,8 @@ export class ClusterView implements View {
   readonly networks = new Map<NetworkId, Network>();
   readonly endpoints = new Map<EndpointId, Endpoint>();
   readonly hosts = new Map<HostId, Host>();
+  readonly networksLabelled = new LabelIndex<Network>();
+  readonly endpointsLabelled = new LabelIndex<Endpoint>();
   readonly #networkNames = new Map<string, NetworkId>();
   readonly #hostNames = new Map<string, HostId>();
   readonly #vnis = new Map<number, NetworkId>();
@@ -65,6 +73,7 @@ export class ClusterView implements View {
   readonly #byHost = new Grouped<HostId, EndpointId, Endpoint>();
   readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
   readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
+  readonly #taken = new Grouped<NetworkId, Family, AddressSet>();
   readonly #resting = new Grouped<NetworkId, IpAddress, Resting>();
   readonly #macs = new Grouped<NetworkId, Mac, Endpoint>();
 
@@ -98,6 +107,10 @@ export class ClusterView implements View {
 
   restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting> {
     return this.#resting.of(network);
+  }
+
+  takenIn(network: NetworkId, family: Family): Occupied {
+    return this.#taken.of(network).get(family) ?? NOTHING;
   }
 
   /** Every address that rests, in whichever network. */
@@ -160,6 +173,7 @@ export class ClusterView implements View {
       this.#networkNames.set(nameKey(after.name), id);
       this.#vnis.set(after.vni, id);
     }
+    this.networksLabelled.change(before, after);
     return { kind: 'network', before, after };
   }
 
@@ -184,6 +198,7 @@ export class ClusterView implements View {
     const before = this.restingIn(network).get(address);
     if (after === undefined) this.#resting.delete(network, address);
     else this.#resting.set(network, address, after);
+    this.#occupy(network, address);
     return { kind: 'resting', before, after };
   }
 
@@ -197,6 +212,7 @@ export class ClusterView implements View {
       for (const address of before.addresses) {
         if (this.holderOfAddress(before.networkId, address)?.id === id)
           this.#addresses.delete(before.networkId, address);
+        this.#occupy(before.networkId, address);
       }
       if (this.holderOfMac(before.networkId, before.mac)?.id === id) this.#macs.delete(before.networkId, before.mac);
     }
@@ -205,12 +221,32 @@ export class ClusterView implements View {
       this.#byNetwork.set(after.networkId, id, after);
       this.#byHost.set(after.hostId, id, after);
       this.#bySandbox.set(sandboxKey(after.hostId, after.sandbox), id, after);
-      for (const address of after.addresses) this.#addresses.set(after.networkId, address, after);
+      for (const address of after.addresses) {
+        this.#addresses.set(after.networkId, address, after);
+        this.#occupy(after.networkId, address);
+      }
       this.#macs.set(after.networkId, after.mac, after);
     }
+    this.endpointsLabelled.change(before, after);
     return { kind: 'endpoint', before, after };
   }
+
+  /** Brings what is known to be taken to what is held and rests. */
+  #occupy(network: NetworkId, address: IpAddress): void {
+    const family = familyOf(address);
+    const taken = this.#taken.of(network).get(family) ?? new AddressSet();
+    if (this.holderOfAddress(network, address) !== undefined || this.restingIn(network).has(address)) {
+      taken.add(ipToNumber(address));
+    } else {
+      taken.delete(ipToNumber(address));
+    }
+    if (taken.size === 0) this.#taken.delete(network, family);
+    else this.#taken.set(network, family, taken);
+  }
 }
+
+/** What is taken of a network without endpoints. */
+const NOTHING: Occupied = { nextFree: (first, last) => (first <= last ? first : undefined), countIn: () => 0 };
 
 function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K | undefined): V | undefined {
   return key === undefined ? undefined : map.get(key);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseCidr, parseIp, type IpAddress } from '../../core/address.js';
+import { ipToNumber, parseCidr, parseIp, type IpAddress } from '../../core/address.js';
 import type { Subnet } from '../../core/model.js';
+import { AddressSet } from '../cache/address-set.js';
 import { capacityOf, chooseAddress, defaultGateway, objectionTo } from './address-pool.js';
 
 const ip = (text: string): IpAddress => {
@@ -24,15 +25,21 @@ const subnet = (
   auxAddresses: Object.fromEntries(Object.entries(more.aux ?? {}).map(([name, text]) => [name, ip(text)])),
 });
 
+function taken(...addresses: readonly string[]): AddressSet {
+  const set = new AddressSet();
+  for (const address of addresses) set.add(ipToNumber(ip(address)));
+  return set;
+}
+
 /** Takes addresses until there are none, each after the last. */
 function takeAll(from: Subnet): string[] {
-  const held = new Set<string>();
-  let after: bigint | undefined;
+  const found: string[] = [];
+  const taken = new AddressSet();
   for (;;) {
-    const next = chooseAddress({ subnet: from, isHeld: (each) => held.has(each), heldCount: held.size, after });
-    if (next === undefined) return [...held];
-    held.add(next);
-    after = undefined;
+    const next = chooseAddress({ subnet: from, taken, after: undefined });
+    if (next === undefined) return found;
+    found.push(next);
+    taken.add(ipToNumber(next));
   }
 }
 
@@ -65,7 +72,7 @@ describe('choosing an address', () => {
     const from = subnet('10.1.0.0/29', '10.1.0.1');
     const next = (after: string | undefined, ...held: string[]) =>
       chooseAddress({
-        ...{ subnet: from, isHeld: (each) => held.includes(each), heldCount: held.length },
+        ...{ subnet: from, taken: taken(...held) },
         after: after === undefined ? undefined : BigInt(after),
       });
     const number = (last: number) => String(0x0a010000 + last);
@@ -80,21 +87,16 @@ describe('choosing an address', () => {
 
   it('finds the one free address of a large subnet', () => {
     const from = subnet('10.1.0.0/20', '10.1.0.1');
-    const held = new Set(takeAll(from));
-    expect(held.size).toBe(4093);
-    held.delete('10.1.9.9');
-    const found = chooseAddress({
-      subnet: from,
-      isHeld: (each) => held.has(each),
-      heldCount: held.size,
-      after: 0x0a010909n,
-    });
+    const held = takeAll(from);
+    expect(held).toHaveLength(4093);
+    const others = taken(...held.filter((each) => each !== '10.1.9.9'));
+    const found = chooseAddress({ subnet: from, taken: others, after: 0x0a010909n });
     expect(found).toBe('10.1.9.9');
   });
 
   it('needs no search in an empty IPv6 subnet', () => {
     const from = subnet('fd00::/64', 'fd00::1');
-    expect(chooseAddress({ subnet: from, isHeld: () => false, heldCount: 0, after: undefined })).toBe('fd00::2');
+    expect(chooseAddress({ subnet: from, taken: taken(), after: undefined })).toBe('fd00::2');
     expect(capacityOf(from)).toBe(2n ** 64n - 2n);
   });
 });

@@ -9,13 +9,13 @@ import {
   type IpAddress,
 } from '../../core/address.js';
 import type { Subnet } from '../../core/model.js';
+import type { Occupied } from '../cache/address-set.js';
 
 /** A search in one subnet. */
 export interface AddressSearch {
   readonly subnet: Subnet;
-  readonly isHeld: (address: IpAddress) => boolean;
-  /** How many addresses of the network are held, in this subnet or not; bounds the search. */
-  readonly heldCount: number;
+  /** Addresses that are held, or rest. */
+  readonly taken: Occupied;
   /** The address handed out last, as a number. */
   readonly after: bigint | undefined;
 }
@@ -24,22 +24,17 @@ export interface AddressSearch {
  * The next free address after the last one, wrapping around, so that an address is not used again at once: peers may
  * still have something of its last holder in a cache. Undefined only when every address is held.
  */
-export function chooseAddress({ subnet, isHeld, heldCount, after }: AddressSearch): IpAddress | undefined {
+export function chooseAddress({ subnet, taken, after }: AddressSearch): IpAddress | undefined {
   const { first, last } = rangeOf(subnet);
   const reserved = reservedOf(subnet);
-  const family = familyOf(subnet.cidr);
-  const size = last - first + 1n;
-  // Among so many different addresses one is free, or the range is shorter and was looked through.
-  const enough = BigInt(reserved.size) + BigInt(heldCount) + 1n;
-  let candidate = after !== undefined && after >= first && after < last ? after + 1n : first;
-  for (let tried = 0n; tried < size && tried < enough; tried += 1n) {
-    if (!reserved.has(candidate)) {
-      const address = ipFromNumber(family, candidate);
-      if (!isHeld(address)) return address;
-    }
-    candidate = candidate === last ? first : candidate + 1n;
-  }
-  return undefined;
+  const search = (from: bigint): bigint | undefined => {
+    let found = taken.nextFree(from, last);
+    while (found !== undefined && reserved.has(found)) found = taken.nextFree(found + 1n, last);
+    return found;
+  };
+  const onward = after !== undefined && after >= first && after < last ? search(after + 1n) : undefined;
+  const found = onward ?? search(first);
+  return found === undefined ? undefined : ipFromNumber(familyOf(subnet.cidr), found);
 }
 
 /** How many endpoints the subnet has addresses for. */
@@ -47,6 +42,15 @@ export function capacityOf(subnet: Subnet): bigint {
   const { first, last } = rangeOf(subnet);
   const reserved = [...reservedOf(subnet)].filter((number) => first <= number && number <= last);
   return last - first + 1n - BigInt(reserved.length);
+}
+
+/** Whether an endpoint that names no address may be given this one. */
+export function isChoosable(subnet: Subnet, address: IpAddress): boolean {
+  const { first, last } = rangeOf(subnet);
+  const number = ipToNumber(address);
+  return (
+    familyOf(address) === familyOf(subnet.cidr) && first <= number && number <= last && !reservedOf(subnet).has(number)
+  );
 }
 
 /** Why an endpoint cannot have this address of the subnet, whoever else has it; undefined: it can. */
@@ -67,18 +71,26 @@ export function objectionTo(subnet: Subnet, address: IpAddress): string | undefi
 }
 
 /** Where addresses are chosen from, both ends included. */
-function rangeOf({ cidr, ipRange }: Subnet): { readonly first: bigint; readonly last: bigint } {
+export function rangeOf({ cidr, ipRange }: Subnet): { readonly first: bigint; readonly last: bigint } {
   return boundsOf(ipRange ?? cidr);
 }
 
+/** Worked out once for each version of a network. */
+const RESERVED = new WeakMap<Subnet, ReadonlySet<bigint>>();
+
 /** Numbers no endpoint is ever given: network or router anycast, broadcast (IPv6 has none), gateway, auxiliary. */
-function reservedOf({ cidr, gateway, auxAddresses }: Subnet): ReadonlySet<bigint> {
+function reservedOf(subnet: Subnet): ReadonlySet<bigint> {
+  const known = RESERVED.get(subnet);
+  if (known !== undefined) return known;
+  const { cidr, gateway, auxAddresses } = subnet;
   const { first, last } = boundsOf(cidr);
-  return new Set([
+  const numbers = new Set([
     first,
     ...(familyOf(cidr) === 4 ? [last] : []),
     ...[gateway, ...Object.values(auxAddresses)].map(ipToNumber),
   ]);
+  RESERVED.set(subnet, numbers);
+  return numbers;
 }
 
 /** The gateway where none is named: the first address of the subnet that is not kept for others. */

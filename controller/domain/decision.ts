@@ -18,6 +18,8 @@ export interface Context {
   /** Milliseconds since 1970; for display only, nothing is decided by it. */
   readonly nowMs: number;
   readonly settings: Settings;
+  /** By how much what is on its way from here will add to a count, if all of it comes to be: see `Commit.adds`. */
+  readonly underway: (count: string) => number;
   /** An earlier try of this very command may have been committed: its outcome never became known. */
   readonly retried: boolean;
 }
@@ -26,6 +28,8 @@ export interface Context {
 export interface CursorMove {
   readonly pool: string;
   readonly at: bigint;
+  /** What is searched, both ends included, where one may as well begin elsewhere in it: when others were quicker here. */
+  readonly range?: { readonly first: bigint; readonly last: bigint };
 }
 
 /** A change to commit. */
@@ -35,6 +39,8 @@ export interface Commit<Result> {
   /** The answer, once the transaction has been committed at `revision`. */
   readonly result: (revision: bigint) => Result;
   readonly moves: readonly CursorMove[];
+  /** Names of counts that it adds one to, before the view shows it. */
+  readonly adds?: readonly string[];
 }
 
 /** Nothing to change: it is as was asked already. */

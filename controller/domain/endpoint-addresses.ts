@@ -3,10 +3,13 @@ import { FAMILIES, contains, familyOf, ipToNumber, type Family, type IpAddress }
 import { invalid, type Rejection } from '../../core/errors.js';
 import type { Endpoint, Network, Subnet } from '../../core/model.js';
 import type { View } from '../cache/view.js';
-import { capacityOf, chooseAddress, objectionTo } from './address-pool.js';
+import { capacityOf, chooseAddress, isChoosable, objectionTo, rangeOf } from './address-pool.js';
 import type { Context, CursorMove } from './decision.js';
 
 export interface ChosenAddresses {
+  /** Those that were asked for: had at once, also while they rest. */
+  readonly asked: readonly IpAddress[];
+  /** Those that were chosen: none of them rests. */
   readonly chosen: readonly IpAddress[];
   readonly moves: readonly CursorMove[];
 }
@@ -22,21 +25,22 @@ export function chooseAddresses(
     const refusal = refuseWanted(view, network, { address, field: `addresses[${String(index)}]` });
     if (refusal !== undefined) return refusal;
   }
+  const asked: IpAddress[] = [];
   const chosen: IpAddress[] = [];
   const moves: CursorMove[] = [];
   for (const family of FAMILIES) {
     const subnets = network.subnets.filter(({ cidr }) => familyOf(cidr) === family);
-    const asked = wanted.find((address) => familyOf(address) === family);
-    if (asked !== undefined) {
-      chosen.push(asked);
+    const named = wanted.find((address) => familyOf(address) === family);
+    if (named !== undefined) {
+      asked.push(named);
     } else if (subnets.length > 0) {
       const found = search(context, network, subnets);
-      if (found === undefined) return exhausted(network, subnets, family);
+      if (found === undefined) return exhausted(context, network, { subnets, family });
       chosen.push(found.address);
       moves.push(found.move);
     }
   }
-  return { chosen, moves };
+  return { asked, chosen, moves };
 }
 
 function refuseWanted(
@@ -52,19 +56,19 @@ function refuseWanted(
   const objection = objectionTo(subnet, address);
   if (objection !== undefined) return invalid(field, objection);
   const holder = view.holderOfAddress(network.id, address);
-  return holder === undefined ? undefined : addressTaken(view, network, { address, holder });
+  return holder === undefined ? undefined : addressTaken(view, network, { address, field, holder });
 }
 
 function addressTaken(
   view: View,
   network: Network,
-  { address, holder }: { readonly address: IpAddress; readonly holder: Endpoint },
+  { address, field, holder }: { readonly address: IpAddress; readonly field: string; readonly holder: Endpoint },
 ): Rejection {
   const host = view.hosts.get(holder.hostId)?.name ?? holder.hostId;
   const leaving = holder.state === 'removing' ? ', which is being removed; try again' : '';
+  const message = `${address} in network ${network.name} is held by ${holder.sandbox}@${host}${leaving}`;
   return {
-    reason: 'ADDRESS_TAKEN',
-    message: `${address} in network ${network.name} is held by ${holder.sandbox}@${host}${leaving}`,
+    ...{ reason: 'ADDRESS_TAKEN', message, violations: [{ field, description: message }] },
     metadata: { endpointId: holder.id, address },
   };
 }
@@ -79,11 +83,10 @@ function search(
     const pool = `address ${network.id} ${subnet.cidr}`;
     const address = chooseAddress({
       subnet,
-      isHeld: (candidate) => view.holderOfAddress(network.id, candidate) !== undefined,
-      heldCount: view.endpointsOf(network.id).size,
+      taken: view.takenIn(network.id, familyOf(subnet.cidr)),
       after: context.cursor(pool) ?? newestIn(view, network, subnet),
     });
-    if (address !== undefined) return { address, move: { pool, at: ipToNumber(address) } };
+    if (address !== undefined) return { address, move: { pool, at: ipToNumber(address), range: rangeOf(subnet) } };
   }
   return undefined;
 }
@@ -98,16 +101,33 @@ function newestIn(view: View, network: Network, subnet: Subnet): bigint | undefi
   return newest === undefined ? undefined : ipToNumber(newest.address);
 }
 
-function exhausted(network: Network, subnets: readonly Subnet[], family: Family): Rejection {
-  const capacity = subnets.reduce((sum, subnet) => sum + capacityOf(subnet), 0n);
+/** Says that every address is held or rests, and how many are which. */
+function exhausted(
+  { view, settings }: Context,
+  network: Network,
+  { subnets, family }: { readonly subnets: readonly Subnet[]; readonly family: Family },
+): Rejection {
+  const total = subnets.reduce((sum, subnet) => sum + capacityOf(subnet), 0n);
+  const resting = [...view.restingIn(network.id).keys()].filter((address) =>
+    subnets.some((subnet) => isChoosable(subnet, address)),
+  ).length;
+  const used = total - BigInt(resting);
   const pools = subnets.map(({ cidr, ipRange }) => (ipRange === undefined ? cidr : `${ipRange} of ${cidr}`)).join(', ');
+  const has = `${pools} ${subnets.length === 1 ? 'has' : 'have'}`;
+  const seconds = String(Math.ceil(settings.quarantineMs / 1_000));
   const figures =
-    capacity === 0n
+    total === 0n
       ? 'no address for endpoints'
-      : `${String(capacity)} ${capacity === 1n ? 'address' : 'addresses'} for endpoints and all are in use`;
+      : `${String(total)} ${total === 1n ? 'address' : 'addresses'} for endpoints` +
+        (resting === 0
+          ? ' and all are in use'
+          : `: ${String(used)} in use and ${String(resting)} resting, which they do for ${seconds} s after use`);
   return {
     reason: 'ADDRESSES_EXHAUSTED',
-    message: `network ${network.name}: ${pools} ${subnets.length === 1 ? 'has' : 'have'} ${figures}`,
-    metadata: { networkId: network.id, capacity: String(capacity), family: String(family) },
+    message: `network ${network.name}: ${has} ${figures}`,
+    metadata: {
+      ...{ networkId: network.id, family: String(family) },
+      ...{ total: String(total), used: String(used), resting: String(resting) },
+    },
   };
 }

@@ -4,11 +4,13 @@ import type { Rejection } from '../../core/errors.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import type { Endpoint, Labels, Network } from '../../core/model.js';
-import { putEndpoint } from '../cache/objects.js';
+import { holdingOf, putHolding } from '../cache/holding.js';
+import { putEndpoint, putResting } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
 import { guardKey, objectKey } from '../store/keys.js';
-import type { Context, CursorMove, Decision } from './decision.js';
+import type { Context, Decision } from './decision.js';
 import { chooseAddresses } from './endpoint-addresses.js';
+import { checkQuotas } from './endpoint-quota.js';
 import { idTaken, networkNotFound } from './network.js';
 import { sameLabels, sameMembers } from './same.js';
 import { Draft } from './transaction.js';
@@ -34,7 +36,8 @@ export interface EndpointCommand {
 
 /**
  * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, ID_TAKEN, ALREADY_CONNECTED,
- * SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN, ADDRESSES_EXHAUSTED.
+ * SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN, ADDRESSES_EXHAUSTED,
+ * QUOTA_REACHED.
  */
 export function createEndpoint(context: Context, command: CreateEndpoint): Decision<Endpoint> {
   const { view, requestId } = context;
@@ -44,35 +47,44 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
   }
   const network = view.networks.get(command.networkId);
   if (network === undefined) return networkNotFound(command.networkId);
-  if (!view.hosts.has(command.hostId)) return hostNotFound(command.hostId);
+  const host = view.hosts.get(command.hostId);
+  if (host === undefined) return hostNotFound(command.hostId);
   const refusal = refuseSandbox(view, network, command) ?? refuseMac(view, network, command.mac);
   if (refusal !== undefined) return refusal;
+  const quotas = checkQuotas(context, network, host);
+  if ('reason' in quotas) return quotas;
   const addresses = chooseAddresses(context, network, command.addresses);
   if ('reason' in addresses) return addresses;
 
   const { id, networkId, hostId, sandbox, aliases, labels } = command;
   const mac = command.mac ?? freeMac(context, networkId);
   const endpoint: Endpoint = {
-    ...{ id, networkId, hostId, sandbox, name: sandbox, aliases, addresses: addresses.chosen, mac, labels, requestId },
+    ...{ id, networkId, hostId, sandbox, name: sandbox, aliases, mac, labels, requestId },
+    addresses: [...addresses.asked, ...addresses.chosen].sort((one, other) => familyOf(one) - familyOf(other)),
     state: 'pending',
     revision: 0n,
     createRevision: 0n,
     createTimeMs: context.nowMs,
   };
-  const guard = guardKey.sandbox(hostId, sandbox);
+  // The id's guard stands for the object too: neither is ever there without the other.
   const draft = new Draft()
-    .create(putEndpoint(endpoint))
+    .put(putEndpoint(endpoint))
     .claim(guardKey.endpoint(id), id)
     .unchanged(objectKey.network(networkId), network.revision)
-    .claim(guardKey.mac(networkId, mac), id)
-    .serialize(guard, context.guardRevision(guard), id);
+    .claim(guardKey.mac(networkId, mac), id);
+  for (const guard of [guardKey.sandbox(hostId, sandbox), ...quotas.serialize]) {
+    draft.serialize(guard, context.guardRevision(guard), id);
+  }
   for (const address of endpoint.addresses) draft.claim(guardKey.address(networkId, address), id);
-  const moves: readonly CursorMove[] = addresses.moves;
+  for (const address of addresses.chosen) draft.absent(objectKey.resting(networkId, address));
+  for (const address of addresses.asked) draft.release(objectKey.resting(networkId, address));
+  guardSubnets(draft, view, command);
   return {
     kind: 'commit',
     transaction: draft.build(),
     result: (revision) => ({ ...endpoint, revision, createRevision: revision }),
-    moves,
+    moves: addresses.moves,
+    adds: quotas.adds,
   };
 }
 
@@ -100,7 +112,8 @@ export function markReady({ view }: Context, command: EndpointCommand): Decision
 
 /**
  * A host's word that its kernel holds nothing of a removing endpoint any more: the endpoint goes, and with it in the
- * same transaction everything that was held for it.
+ * same transaction everything that was held for it. Its addresses rest, and it is remembered who had them. Nothing is
+ * compared but the endpoint itself and the guard of its sandbox, so that whatever else changes cannot keep it here.
  */
 export function releaseEndpoint(context: Context, command: EndpointCommand): Decision<bigint> {
   const { view } = context;
@@ -116,6 +129,7 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
     .release(guardKey.endpoint(id))
     .release(guardKey.mac(networkId, mac));
   for (const address of addresses) draft.release(guardKey.address(networkId, address));
+  rest(draft, context, endpoint);
   // Rewritten also by those that are not the last: of two that go at the same time each would else take the other for
   // the one that stays, and the guard would stay for good.
   const guard = guardKey.sandbox(hostId, sandbox);
@@ -123,6 +137,35 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
   if (view.endpointsIn(hostId, sandbox).size === 1) draft.remove(guard, seen);
   else draft.serialize(guard, seen, id);
   return { kind: 'commit', transaction: draft.build(), result: (revision) => revision, moves: [] };
+}
+
+/** Leaves the addresses of an endpoint that goes to nobody for a while, and writes down who had them. */
+function rest(draft: Draft, { view, settings, nowMs }: Context, endpoint: Endpoint): void {
+  const { networkId, hostId, id, addresses } = endpoint;
+  const { quarantineMs, historyMs } = settings;
+  const names = {
+    network: view.networks.get(networkId)?.name ?? networkId,
+    host: view.hosts.get(hostId)?.name ?? hostId,
+  };
+  for (const address of addresses) {
+    if (quarantineMs > 0) draft.put(putResting({ networkId, address, endpointId: id }, quarantineMs));
+    if (historyMs === 0) continue;
+    draft.put(putHolding({ ...holdingOf(endpoint, address, names), untilTimeMs: nowMs }, historyMs));
+  }
+}
+
+/**
+ * Keeps a sandbox from coming to be on two networks that overlap, however their subnets change beside this: those of
+ * its other networks must be as they were seen, and what changes any of them is told that it is not alone with it.
+ */
+function guardSubnets(draft: Draft, view: View, { id, networkId, hostId, sandbox }: CreateEndpoint): void {
+  const others = [...view.endpointsIn(hostId, sandbox).values()].map((endpoint) => endpoint.networkId);
+  if (others.length === 0) return;
+  for (const other of others) {
+    const network = view.networks.get(other);
+    if (network !== undefined) draft.unchanged(objectKey.network(other), network.revision);
+  }
+  for (const each of [networkId, ...others]) draft.put({ key: guardKey.multihomed(each), value: Buffer.from(id) });
 }
 
 export function endpointNotFound(id: string): Rejection {
@@ -144,10 +187,14 @@ function refuseForeign(endpoint: Endpoint, { hostId }: EndpointCommand): Rejecti
     : { reason: 'NOT_ALLOWED', message: `endpoint ${endpoint.id} belongs to another host` };
 }
 
+/** Networks of one sandbox: a create compares and rewrites something of each, in one transaction. */
+const SANDBOX_NETWORKS = 32;
+
 function refuseSandbox(view: View, network: Network, command: CreateEndpoint): Rejection | undefined {
   const { hostId, sandbox } = command;
   const host = view.hosts.get(hostId)?.name ?? hostId;
-  for (const other of view.endpointsIn(hostId, sandbox).values()) {
+  const others = view.endpointsIn(hostId, sandbox);
+  for (const other of others.values()) {
     if (other.networkId === network.id) {
       const leaving = other.state === 'removing' ? ' and still being disconnected; try again' : ' already';
       return {
@@ -168,18 +215,23 @@ function refuseSandbox(view: View, network: Network, command: CreateEndpoint): R
       };
     }
   }
-  return undefined;
+  return others.size < SANDBOX_NETWORKS
+    ? undefined
+    : {
+        reason: 'QUOTA_REACHED',
+        message: `sandbox ${sandbox} on host ${host} is connected to ${String(others.size)} networks, which is the most that one can be`,
+        metadata: { count: String(others.size), quota: String(SANDBOX_NETWORKS) },
+      };
 }
 
 function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejection | undefined {
   const holder = mac === undefined ? undefined : view.holderOfMac(network.id, mac);
-  return holder === undefined
-    ? undefined
-    : {
-        reason: 'MAC_TAKEN',
-        message: `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`,
-        metadata: { endpointId: holder.id },
-      };
+  if (holder === undefined) return undefined;
+  const message = `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`;
+  return {
+    ...{ reason: 'MAC_TAKEN', message, violations: [{ field: 'mac', description: message }] },
+    metadata: { endpointId: holder.id },
+  };
 }
 
 /** `sandbox@host`, as people know an endpoint. */

@@ -195,8 +195,8 @@ describe('updating the subnets of a network with endpoints', () => {
     expect(brain.cache.view.endpoints.get(first.id)).toEqual(first);
     const second = await operator.attach(made.id, host, { sandbox: 'b' });
     expect(second.addresses).toEqual([expect.stringMatching(/^10\.1\./), 'fd01::2']);
-    expect(await operator.attach(made.id, host, { sandbox: 'c', addresses: ['10.1.1.3'] })).toMatchObject({
-      addresses: ['10.1.1.3', 'fd01::3'],
+    expect(await operator.attach(made.id, host, { sandbox: 'c', addresses: ['10.1.77.3'] })).toMatchObject({
+      addresses: ['10.1.77.3', 'fd01::3'],
     });
   });
 

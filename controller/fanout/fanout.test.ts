@@ -9,7 +9,7 @@ import type { Endpoint, Host, Network } from '../../core/model.js';
 import { decodeChange, decodeDrop, decodeFrame } from '../../proto/codec.js';
 import { SyncResponse } from '../../proto/gen/weft/v1/agent_sync.js';
 import { Cache } from '../cache/cache.js';
-import { putEndpoint, putHost, putNetwork } from '../cache/objects.js';
+import { putEndpoint, putHost, putNetwork, putResting } from '../cache/objects.js';
 import { objectKey } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Put } from '../store/store.js';
@@ -173,7 +173,7 @@ describe('a stream', () => {
     const [first] = stream.bytes;
     expect(SyncResponse.decode(first ?? new Uint8Array()).message).toEqual({
       $case: 'welcome',
-      value: { clusterId: 'c', epoch: 'e', session: session.id, hostNumber: 1, hostName: 'h1' },
+      value: { clusterId: 'c', epoch: 'e', session: session.id, hostNumber: 1, hostName: 'h1', declare: false },
     });
     expect(known(stream)).toEqual(expected(h1.id));
   });
@@ -197,6 +197,23 @@ describe('a stream', () => {
     expect(one.view.get(web.id)?.peers.size).toBe(1);
     expect(two.view.size).toBe(0);
     expect(three.batches).toHaveLength(1);
+  });
+
+  it('tells nobody which addresses rest', async () => {
+    const h1 = host(1);
+    const web = network(1);
+    const one = endpoint(web.id, h1.id);
+    await write([putHost(h1), putNetwork(web), putEndpoint(one)]);
+    const { stream } = open(h1);
+    await inSync(stream, 1n);
+    const address = parseIp('10.1.0.2');
+    if (address === undefined) throw new Error('no address');
+    const resting = putResting({ networkId: web.id, address, endpointId: newEndpointId() }, 60_000);
+    await write([resting]);
+    await write([], [resting.key]);
+    const revision = await write([putEndpoint({ ...one, state: 'ready' }), resting]);
+    await inSync(stream, revision);
+    expect(stream.batches.slice(1)).toEqual([{ revision, kinds: ['change'] }]);
   });
 
   it('shares one encoding between all that need it', async () => {

@@ -1,5 +1,10 @@
 /** Lists of the cluster, read to their end. */
-import type { Endpoint, ListEndpointsRequest } from '../proto/gen/weft/v1/endpoint.js';
+import type {
+  AddressHolding,
+  Endpoint,
+  ListAddressHistoryRequest,
+  ListEndpointsRequest,
+} from '../proto/gen/weft/v1/endpoint.js';
 import type { Host } from '../proto/gen/weft/v1/host.js';
 import type { Network } from '../proto/gen/weft/v1/network.js';
 import type { Controllers } from './connect.js';
@@ -36,6 +41,17 @@ export async function allEndpoints(
   return allPages(
     (pageToken) => ask(endpoints.list.bind(endpoints), { ...request, pageToken }),
     (page) => page.endpoints,
+  );
+}
+
+/** Who held an address, the newest first; an empty network is every one. */
+export async function allHoldings(
+  { endpoints, ask }: Pick<Controllers, 'endpoints' | 'ask'>,
+  whose: Pick<ListAddressHistoryRequest, 'address' | 'network'>,
+): Promise<AddressHolding[]> {
+  return allPages(
+    (pageToken) => ask(endpoints.listAddressHistory.bind(endpoints), { ...whose, pageSize: 0, pageToken }),
+    (page) => page.holdings,
   );
 }
 

@@ -1,20 +1,20 @@
-/** Commands that take several names: all are tried, every error is printed, and the worst is the exit status. */
+/** Commands that work on several things: all are tried, every error is printed, and the worst is the exit status. */
 import type { Invocation } from './invocation.js';
 import { exitCodeOf, renderError } from './output/errors.js';
 import { Interruption, meaningOf } from './surroundings.js';
 
-/** Runs `body` on each name in turn. Answers what each brought, and the exit status. */
-export async function eachOf<T>(
+/** Runs `body` on each in turn. Answers what each brought, and the exit status. */
+export async function eachOf<Item, T>(
   invocation: Invocation,
-  names: readonly string[],
-  body: (name: string) => Promise<T>,
+  items: readonly Item[],
+  body: (item: Item) => Promise<T>,
 ): Promise<{ readonly done: readonly T[]; readonly exitCode: number }> {
   const { surroundings, requestId, globals } = invocation;
   const done: T[] = [];
   let exitCode = 0;
-  for (const name of names) {
+  for (const item of items) {
     try {
-      done.push(await body(name));
+      done.push(await body(item));
     } catch (thrown) {
       const error = meaningOf(thrown, surroundings.signal);
       if (error instanceof Interruption) throw error;

@@ -3,7 +3,9 @@ import type { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoi
 import { parseAddress } from '../arguments/names.js';
 import type { Controllers } from '../connect.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
-import { allEndpoints, allHosts, allNetworks } from '../lists.js';
+import { collect } from '../arguments/labels.js';
+import { invalid, WeftError } from '../../core/errors.js';
+import { allEndpoints, allHoldings, allHosts, allNetworks } from '../lists.js';
 import { inspectEach } from '../several.js';
 import { withShownId } from '../shown-id.js';
 
@@ -11,6 +13,8 @@ interface ListOptions {
   readonly network?: string;
   readonly host?: string;
   readonly address?: string;
+  readonly history?: boolean;
+  readonly filter?: readonly string[];
 }
 
 export const define: Define = (endpoint, act) => {
@@ -21,9 +25,16 @@ export const define: Define = (endpoint, act) => {
       .option('--network <network>', 'only of this network (name or id)')
       .option('--host <host>', 'only on this host (name or id)')
       .option('--address <ip>', 'only the endpoint that holds this address')
+      .option('--history', 'with --address: who held it and when, the newest first')
+      .option(
+        '-f, --filter <key=value>',
+        'only some: label=KEY[=VALUE], label!=KEY, name=PART, sandbox=PART, id=PREFIX, state=ready (repeats)',
+        collect,
+      )
       .action(act((invocation, options: ListOptions) => list(invocation, options))),
     ['weft endpoint ls --network web', 'who is on web'],
     ['weft endpoint ls --address 10.1.0.2', 'who holds an address'],
+    ['weft endpoint ls --address 10.1.0.2 --history', 'and who did in the last 24 hours'],
   );
   addExamples(
     endpoint
@@ -38,9 +49,14 @@ export const define: Define = (endpoint, act) => {
 async function list(invocation: Invocation, options: ListOptions): Promise<undefined> {
   const { network = '', host = '' } = options;
   const address = options.address === undefined ? '' : parseAddress('--address', options.address);
+  if (options.history === true) {
+    await history(invocation, { ...options, address, network });
+    return undefined;
+  }
   const { connectControllers } = await import('../connect.js');
   const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
   using controllers = await connectControllers(invocation);
+  const filters = [...(options.filter ?? [])];
   const found = await withShownId(
     network,
     () => allNetworks(controllers),
@@ -48,12 +64,37 @@ async function list(invocation: Invocation, options: ListOptions): Promise<undef
       withShownId(
         host,
         () => allHosts(controllers),
-        (ofHost) => allEndpoints(controllers, { network: ofNetwork, host: ofHost, address }),
+        (ofHost) => allEndpoints(controllers, { network: ofNetwork, host: ofHost, address, filters }),
       ),
   );
   if (invocation.globals.json) invocation.printJson({ endpoints: found.map((item) => Endpoint.toJSON(item)) });
   else invocation.print(await renderEndpoints(invocation, controllers, found));
   return undefined;
+}
+
+/** Who held an address: the holders of now, and those that are remembered. */
+async function history(
+  invocation: Invocation,
+  { address, network, host, filter = [] }: ListOptions & { readonly address: string; readonly network: string },
+): Promise<void> {
+  if (address === '') throw new WeftError(invalid('--history', 'is that of one address: name it with --address'));
+  if (host !== undefined || filter.length > 0) {
+    throw new WeftError(invalid('--history', 'goes with --address and --network, and with no other selection'));
+  }
+  const { connectControllers } = await import('../connect.js');
+  const { AddressHolding } = await import('../../proto/gen/weft/v1/endpoint.js');
+  using controllers = await connectControllers(invocation);
+  const found = await withShownId(
+    network,
+    () => allNetworks(controllers),
+    (ofNetwork) => allHoldings(controllers, { address, network: ofNetwork }),
+  );
+  if (invocation.globals.json) {
+    invocation.printJson({ holdings: found.map((holding) => AddressHolding.toJSON(holding)) });
+  } else {
+    const { renderHistory } = await import('../output/history.js');
+    invocation.print(renderHistory(found));
+  }
 }
 
 /** The wire has ids; people read names. */

@@ -2,15 +2,17 @@
 import { Option } from 'commander';
 import { WeftError } from '../../core/errors.js';
 import { newNetworkId } from '../../core/ids.js';
+import { NETWORK_OPTIONS } from '../../core/network-options.js';
 import { parseAttachment, type ConnectOptions } from '../arguments/attachments.js';
 import { addConnectOptions } from '../arguments/connect-options.js';
 import { collect, parseDriverOptions, parseLabels } from '../arguments/labels.js';
 import { DRIVERS, parseDriver, parseNetworkName } from '../arguments/names.js';
 import { parseSubnets, type SubnetOptions } from '../arguments/subnets.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
-import { allNetworks } from '../lists.js';
-import { eachOf, inspectEach } from '../several.js';
-import { withShownId } from '../shown-id.js';
+import { ELSEWHERE, IMMUTABLE } from '../networks/changes.js';
+import { pruneNetworks, removeNetworks, type PruneOptions, type RemoveOptions } from '../networks/remove.js';
+import { inspectNetworks, listNetworks, type ListOptions } from '../networks/show.js';
+import { updateNetworks, type UpdateOptions } from '../networks/update.js';
 
 interface CreateOptions extends SubnetOptions {
   readonly driver: string;
@@ -40,20 +42,23 @@ export const define: Define = (network, act) => {
       .option('--ipv6', 'with no IPv6 subnet given: choose one too')
       .option('--internal', 'no way out: sandboxes get no default route')
       .option('--label <key=value>', 'a label (repeats)', collect)
-      .option('-o, --opt <key=value>', 'an option of the driver, such as mtu=1400 (repeats)', collect)
+      .option('-o, --opt <key=value>', `an option: ${NETWORK_OPTIONS.join(', ')} (repeats)`, collect)
       .option('--wait', 'return when every host concerned has it')
       .action(act((invocation, name: string, options: CreateOptions) => create(invocation, name, options))),
     ['weft network create web', 'with a subnet from the pool'],
     ['weft network create --subnet 10.1.0.0/24 --gateway 10.1.0.254 web', 'with a subnet of your own'],
     ['weft network create --subnet 10.1.0.0/24 --subnet fd00:1::/64 web', 'with IPv4 and IPv6'],
+    ['weft network create -o mtu=1400 -o dns-search=shop.example web', 'with options'],
   );
   addExamples(
     network
       .command('ls')
       .description('list networks')
-      .option('-q, --quiet', 'print ids only')
-      .action(act((invocation, options: { readonly quiet?: boolean }) => list(invocation, options))),
+      .option('-f, --filter <key=value>', `only some: ${FILTERS} (repeats)`, collect)
+      .option('-q, --quiet', 'print ids only, which the predefined networks have none of')
+      .action(act((invocation, options: ListOptions) => listNetworks(invocation, options))),
     ['weft network ls', 'a table'],
+    ['weft network ls --filter label=tier=front --filter dangling=true', 'those of a label that nobody uses'],
     ['weft network ls --json', 'one JSON document: {"networks":[...]}'],
   );
   addExamples(
@@ -61,8 +66,9 @@ export const define: Define = (network, act) => {
       .command('inspect')
       .description('show networks in full, as JSON')
       .argument('<network...>', 'names or ids')
-      .action(act((invocation, names: string[]) => inspect(invocation, names))),
-    ['weft network inspect web', 'its VNI, subnets, options'],
+      .action(act((invocation, names: string[]) => inspectNetworks(invocation, names))),
+    ['weft network inspect web', 'its subnets, who is on it, how many addresses are left'],
+    ['weft network inspect --json web', 'just the message, in one line'],
   );
   addExamples(
     network
@@ -71,9 +77,21 @@ export const define: Define = (network, act) => {
       .argument('<network...>', 'names or ids')
       .option('-f, --force', 'no error for a network that does not exist')
       .option('--wait', 'return when no host concerned has it any more')
-      .action(act((invocation, names: string[], options: RemoveOptions) => remove(invocation, names, options))),
+      .action(act((invocation, names: string[], options: RemoveOptions) => removeNetworks(invocation, names, options))),
     ['weft network rm web db', 'tries both, also when one fails'],
   );
+  addExamples(
+    network
+      .command('prune')
+      .description('remove every network that has no endpoints')
+      .option('--filter <key=value>', 'only some: label=KEY[=VALUE], label!=KEY, until=24h (repeats)', collect)
+      .option('-f, --force', 'do not ask')
+      .option('--wait', 'return when no host concerned has them any more')
+      .action(act((invocation, options: PruneOptions) => pruneNetworks(invocation, options))),
+    ['weft network prune', 'names them, and asks'],
+    ['weft network prune -f --filter until=24h', 'those that are older than a day, unasked'],
+  );
+  defineUpdate(network, act);
   addExamples(
     addConnectOptions(network.command('connect'))
       .description('attach a sandbox of this host to a network')
@@ -105,12 +123,38 @@ export const define: Define = (network, act) => {
   );
 };
 
+const FILTERS = 'name=PART, id=PREFIX, driver=D, label=KEY[=VALUE], label!=KEY, dangling=true, until=24h, type=custom';
+
+const defineUpdate: Define = (network, act) => {
+  const update = network
+    .command('update')
+    .description('change networks in use; every host applies it live')
+    .argument('<network...>', 'names or ids')
+    .option('--label <key=value>', 'set a label (repeats)', collect)
+    .option('--label-rm <key>', 'remove a label (repeats)', collect)
+    .option('-o, --opt <key=value>', `set an option: ${NETWORK_OPTIONS.join(', ')} (repeats)`, collect)
+    .option('--option-rm <key>', 'remove an option (repeats)', collect)
+    .option('--add-subnet <cidr>', 'one subnet more (repeats)', collect)
+    .option('--grow <cidr>', 'make the subnet that lies in this one as large (repeats)', collect)
+    .option('--shrink <cidr>', 'make the subnet around this one as small (repeats)', collect)
+    .option('--rm-subnet <cidr>', 'remove a subnet in which nobody has an address (repeats)', collect)
+    .option('--gateway <ip>', 'the gateway of the subnet it lies in (repeats)', collect)
+    .option('--ip-range <cidr>', 'choose addresses only from this part of a subnet (repeats)', collect)
+    .option('--aux-address <name=ip>', 'keep an address for something else (repeats)', collect)
+    .option('--wait', 'return when every host concerned has it')
+    .action(act((invocation, names: string[], options: UpdateOptions) => updateNetworks(invocation, names, options)));
+  for (const [flags] of [...IMMUTABLE, ...ELSEWHERE]) update.addOption(new Option(flags).hideHelp());
+  addExamples(
+    update,
+    ['weft network update --label tier=front --label-rm old web', 'labels'],
+    ['weft network update -o mtu=1400 --wait web', 'its MTU, on every host when this returns'],
+    ['weft network update --grow 10.1.0.0/16 web', 'more addresses, for a network that was 10.1.0.0/24'],
+    ['weft network update --add-subnet fd00:1::/64 web', 'IPv6 too, for the endpoints to come'],
+  );
+};
+
 interface WaitOption {
   readonly wait?: boolean;
-}
-
-interface RemoveOptions extends WaitOption {
-  readonly force?: boolean;
 }
 
 async function create(invocation: Invocation, name: string, options: CreateOptions): Promise<undefined> {
@@ -135,70 +179,6 @@ async function create(invocation: Invocation, name: string, options: CreateOptio
   else invocation.print(made.name);
   if (options.wait === true) await (await import('../wait.js')).waitFor(invocation, controllers, revision);
   return undefined;
-}
-
-async function list(invocation: Invocation, { quiet = false }: { readonly quiet?: boolean }): Promise<undefined> {
-  const { connectControllers } = await import('../connect.js');
-  const { Network } = await import('../../proto/gen/weft/v1/network.js');
-  using controllers = await connectControllers(invocation);
-  const networks = await allNetworks(controllers);
-  networks.sort((a, b) => a.name.localeCompare(b.name));
-  if (invocation.globals.json) {
-    invocation.printJson({ networks: networks.map((network) => Network.toJSON(network)) });
-  } else if (quiet) {
-    for (const { id } of networks) invocation.print(id);
-  } else {
-    const { listCell, renderTable } = await import('../output/table.js');
-    const { shortId } = await import('../output/short-id.js');
-    const rows = networks.map(({ id, name, driver, vni, subnets }) => [
-      shortId(id),
-      name,
-      driver,
-      String(vni),
-      listCell(subnets.map(({ cidr }) => cidr)),
-    ]);
-    invocation.print(renderTable(['NETWORK ID', 'NAME', 'DRIVER', 'VNI', 'SUBNETS'], rows));
-  }
-  return undefined;
-}
-
-async function inspect(invocation: Invocation, names: readonly string[]): Promise<number> {
-  const { connectControllers, present } = await import('../connect.js');
-  const { Network } = await import('../../proto/gen/weft/v1/network.js');
-  using controllers = await connectControllers(invocation);
-  const { networks, ask } = controllers;
-  return await inspectEach(invocation, 'networks', names, async (name) => {
-    const { network } = await withShownId(
-      name,
-      () => allNetworks(controllers),
-      (nameOrId) => ask(networks.get.bind(networks), { network: nameOrId, minRevision: 0n }),
-    );
-    return Network.toJSON(present(network, 'network'));
-  });
-}
-
-async function remove(invocation: Invocation, names: readonly string[], options: RemoveOptions): Promise<number> {
-  const { connectControllers } = await import('../connect.js');
-  using controllers = await connectControllers(invocation);
-  const { networks, ask } = controllers;
-  const { done, exitCode } = await eachOf(invocation, names, async (name) => {
-    try {
-      const { revision } = await withShownId(
-        name,
-        () => allNetworks(controllers),
-        (network) => ask(networks.delete.bind(networks), { network }),
-      );
-      if (!invocation.globals.json) invocation.print(name);
-      if (options.wait === true) await (await import('../wait.js')).waitFor(invocation, controllers, revision);
-      return { name, revision: String(revision) };
-    } catch (error) {
-      if (options.force === true && error instanceof WeftError && error.reason === 'NETWORK_NOT_FOUND')
-        return undefined;
-      throw error;
-    }
-  });
-  if (invocation.globals.json) invocation.printJson({ removed: done.filter((entry) => entry !== undefined) });
-  return exitCode;
 }
 
 interface ConnectionChange<Options> {

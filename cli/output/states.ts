@@ -12,6 +12,12 @@ const COLOURS: Readonly<Record<string, 'green' | 'yellow' | 'red'>> = {
   pending: 'yellow',
   removing: 'yellow',
   unreachable: 'red',
+  healthy: 'green',
+  degraded: 'yellow',
+  full: 'red',
+  unavailable: 'red',
+  down: 'red',
+  warnings: 'yellow',
 };
 
 /** How state words are painted on stdout: plainly when it is no terminal, or NO_COLOR is set. */

@@ -1,24 +1,29 @@
 /** The cluster on one screen. Pure. */
-import type { EtcdStatus, GetStatusResponse } from '../../proto/gen/weft/v1/cluster.js';
+import type { EtcdMember, EtcdStatus, GetStatusResponse, Warning } from '../../proto/gen/weft/v1/cluster.js';
 import { HostState, type Host } from '../../proto/gen/weft/v1/host.js';
+import { renderBytes } from './bytes.js';
 import { hostWord, type Paint } from './states.js';
 import { renderPairs, renderTable } from './table.js';
 
 /** `controllers` is the list that was asked. Lines without a newline at the end. */
 export function renderStatus(status: GetStatusResponse, controllers: string, paint: Paint): string {
-  const { hosts, revision } = status;
+  const { hosts, revision, warnings } = status;
   const ready = hosts.filter(({ state }) => state === HostState.HOST_STATE_READY).length;
   const head = renderPairs([
     ['cluster', status.clusterId],
     ['epoch', status.epoch],
     ['controllers', `${controllers} (version ${status.version})`],
-    ['etcd', status.etcd === undefined ? 'unknown' : renderEtcd(status.etcd)],
+    ...renderEtcd(status.etcd, warnings, paint),
     ['revision', String(revision)],
     ['networks', String(status.networks)],
     ['endpoints', String(status.endpoints)],
     ['hosts', `${String(hosts.length)}, ${String(ready)} ready`],
   ]);
   const parts = [head];
+  if (warnings.length > 0) {
+    const lines = warnings.map(({ reason, object, message }) => `  ${object}: ${message} (${reason})`);
+    parts.push([paint('warnings'), ...lines].join('\n'));
+  }
   if (hosts.length > 0) parts.push(renderHosts(hosts, revision, paint));
   const problems = hosts.flatMap(({ name, problems: own }) =>
     own.map(({ object, message }) => `  ${name}: ${object}: ${message}`),
@@ -27,9 +32,47 @@ export function renderStatus(status: GetStatusResponse, controllers: string, pai
   return parts.join('\n\n');
 }
 
-function renderEtcd({ embedded, endpoints, version, databaseSize }: EtcdStatus): string {
-  const origin = embedded ? "the controller's own" : endpoints.join(',');
-  return `${version}, ${renderBytes(Number(databaseSize))} on disk, ${origin}`;
+type Pair = readonly [name: string, value: string];
+
+function renderEtcd(etcd: EtcdStatus | undefined, warnings: readonly Warning[], paint: Paint): Pair[] {
+  if (etcd === undefined) return [['etcd', paint('unknown')]];
+  const { embedded, dataDir, endpoints, version, members } = etcd;
+  const own = dataDir === '' ? "the controller's own" : `the controller's own, in ${dataDir}`;
+  const origin = embedded ? own : endpoints.join(',');
+  const known = version === '' ? '' : `, version ${version}`;
+  return [
+    ['etcd', `${paint(etcdWord(members, warnings))}${known}, ${origin}`],
+    ['', renderSizes(etcd)],
+    // A single member that is well has nothing to add.
+    ...(members.length > 1 || members.some(({ healthy }) => !healthy)
+      ? members.map((each) => memberLine(each, paint))
+      : []),
+  ];
+}
+
+/** What of etcd works: `degraded` where some of it does not, or will not for long. */
+function etcdWord(members: readonly EtcdMember[], warnings: readonly Warning[]): string {
+  const healthy = members.filter((member) => member.healthy).length;
+  if (members.length > 0 && healthy * 2 <= members.length) return 'unavailable';
+  if (warnings.some(({ reason }) => reason === 'ETCD_NO_SPACE')) return 'full';
+  const ill = healthy < members.length || warnings.some(({ reason }) => reason.startsWith('ETCD_'));
+  return ill ? 'degraded' : 'healthy';
+}
+
+function renderSizes({ databaseSize, databaseSizeInUse, databaseQuota }: EtcdStatus): string {
+  const size = Number(databaseSize);
+  const parts = [`${renderBytes(size)} on disk`];
+  if (databaseSizeInUse > 0n) parts.push(`${renderBytes(Number(databaseSizeInUse))} in use`);
+  if (databaseQuota > 0n) {
+    const quota = Number(databaseQuota);
+    parts.push(`quota ${renderBytes(quota)} (${((size / quota) * 100).toFixed(0)} % of it)`);
+  }
+  return parts.join(', ');
+}
+
+function memberLine({ endpoint, healthy, leader, problem }: EtcdMember, paint: Paint): Pair {
+  if (!healthy) return ['', `${endpoint} ${paint('down')}${problem === '' ? '' : `: ${problem}`}`];
+  return ['', `${endpoint} ${paint('healthy')}${leader ? ', leader' : ''}`];
 }
 
 function renderHosts(hosts: readonly Host[], revision: bigint, paint: Paint): string {
@@ -46,16 +89,4 @@ function renderHosts(hosts: readonly Host[], revision: bigint, paint: Paint): st
       problems.length === 0 ? '-' : String(problems.length),
     ]);
   return renderTable(['HOST', 'VTEP', 'STATE', 'ACKED', 'BEHIND', 'VERSION', 'PROBLEMS'], rows);
-}
-
-/** Bytes as people read them, in powers of 1024. */
-function renderBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 ? String(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
 }

@@ -12,6 +12,7 @@ const OPTIONS: readonly (readonly [field: RegExp, typed: string])[] = [
   [/^mac$/, '--mac'],
   [/^aliases\[\d+\]$/, '--alias'],
   [/^labels.*$/, '--label'],
+  [/^filters\[\d+\]$/, '--filter'],
 ];
 
 /** The option or argument that became the field; the field itself, where it is none of them. Pure. */

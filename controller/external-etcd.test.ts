@@ -51,7 +51,7 @@ function create(admin: TestClient, name: string): Promise<CreateNetworkResponse>
 
 async function names(admin: TestClient, minRevision: bigint): Promise<string[]> {
   const list = admin.networks.list.bind(admin.networks);
-  const { networks } = await admin.call(list, { pageSize: 0, pageToken: '', minRevision }, FAILOVER_MS);
+  const { networks } = await admin.call(list, { pageSize: 0, pageToken: '', minRevision, filters: [] }, FAILOVER_MS);
   return networks.map(({ name }) => name).sort();
 }
 

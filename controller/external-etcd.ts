@@ -3,8 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { WeftError } from '../core/errors.js';
-import { anySignal } from '../core/lifetime.js';
-import { ANSWER_MS as PAGE_MS, readPage } from './etcd-status.js';
+import { NoAnswer, readPages, reasonOf } from './etcd-pages.js';
 import type { ExternalEtcd } from './options.js';
 import { EtcdConnection } from './store/etcd-connection.js';
 import type { EtcdTls } from './store/etcd-tls.js';
@@ -41,15 +40,12 @@ export async function openExternalEtcd(options: ExternalEtcd, signal: AbortSigna
 
 /** Why an endpoint shows these credentials nothing, in the words of whoever says no; undefined when it does. */
 async function whyNoAnswer(endpoint: string, tls: EtcdTls, signal: AbortSignal): Promise<string | undefined> {
-  const tooLate = AbortSignal.timeout(PAGE_MS);
   try {
-    await readPage(new URL('/version', endpoint), tls, anySignal(signal, tooLate));
+    await readPages(endpoint, ['/version'], { tls, signal });
     return undefined;
   } catch (error) {
-    signal.throwIfAborted();
-    if (tooLate.aborted) return 'no answer';
-    const refused = error instanceof Error && 'code' in error && /ALERT.*(CERT|CA$)/.test(String(error.code));
-    return refused ? `it does not accept our certificate (${reasonOf(error)})` : reasonOf(error);
+    if (error instanceof NoAnswer) return error.message;
+    throw error;
   }
 }
 
@@ -83,12 +79,6 @@ function check(what: string, parse: () => unknown): void {
 
 function wrong(what: string, cause: unknown): WeftError {
   return new WeftError({ reason: 'ARGUMENT_INVALID', message: `${what}: ${reasonOf(cause)}` }, { cause });
-}
-
-/** What an error says; of OpenSSL's only the words, without the places in its source. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
 }
 
 function unusable(message: string, cause: Error): WeftError {

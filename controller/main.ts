@@ -8,23 +8,17 @@ import { serveMetrics } from '../core/daemon/metrics-server.js';
 import { runDaemon } from '../core/daemon/run.js';
 import { WeftError } from '../core/errors.js';
 import { VERSION } from '../core/version.js';
-import { agentSyncService } from './api/agent-sync-service.js';
-import { clusterService } from './api/cluster-service.js';
-import { endpointService } from './api/endpoint-service.js';
-import { hostService } from './api/host-service.js';
-import { networkService } from './api/network-service.js';
 import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
-import { Cache } from './cache/cache.js';
-import { Committer } from './commit.js';
+import { Restores } from './backup/restores.js';
 import { ensureAdmin, existingCa, issueClient, issueServer, openCa } from './credentials.js';
-import { defaultPools } from './domain/subnet-pool.js';
-import { etcdStatus } from './etcd-status.js';
+import type { Epoch } from './epoch.js';
+import { readEtcd } from './etcd-status.js';
 import { openExternalEtcd } from './external-etcd.js';
-import { Fanout } from './fanout/fanout.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { createMetrics } from './metrics.js';
 import { parseOptions, type IssueOptions, type RunOptions } from './options.js';
+import { serveCluster } from './serving.js';
 import { EmbeddedEtcd } from './store/embedded-etcd.js';
 import { EmbeddedEtcdError } from './store/etcd-error.js';
 import type { EtcdTls } from './store/etcd-tls.js';
@@ -62,42 +56,41 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
 
   await using etcd = await openEtcd(options, log, signal);
   await using store = new EtcdStore(etcd);
-  const meta = await inPlainWords(loadOrCreateMeta(store, log, signal));
+  await using restores = new Restores({ store, directory: dataDir });
 
-  const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
-  const cache = new Cache({ store, log, onMalformed: metrics.onMalformed });
-  await using following = inBackground((ended) => cache.run(ended));
-  await Promise.race([cache.listed, following.failed, aborted(signal)]);
-  if (signal.aborted) return;
-  using fanout = new Fanout({ cache, observer: metrics.fanout, ...meta, clock: systemClock });
-  const committer = new Committer({
-    ...{ store, cache, observer: metrics.commit, clock: systemClock },
-    settings: options.settings,
+  let epoch: Epoch | undefined;
+  const metrics = createMetrics({
+    revision: () => epoch?.revision() ?? 0n,
+    streams: () => epoch?.streams() ?? 0,
   });
-  const serve = new Serve({ log, observer: metrics.serve });
-  const pools = options.pools.length > 0 ? options.pools : defaultPools(meta.clusterId);
-  const services = {
-    network: networkService(serve, { cache, committer, pools }),
-    endpoint: endpointService(serve, { store, cache, committer, fanout }),
-    host: hostService(serve, { cache, fanout }),
-    cluster: clusterService(serve, { cache, fanout, meta, etcdStatus: (until) => etcdStatus(etcd, until) }),
-    agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
-  };
-  await using server = await binding(options.listen, listen({ services, ...options.listen, ca: ca.cert, identity }));
   await using page =
     options.metrics === undefined
       ? undefined
       : await binding(options.metrics, serveMetrics({ registry: metrics.registry, ...options.metrics }));
-  log.info({ ...meta, port: server.port, metricsPort: page?.port, revision: cache.view.revision }, 'ready');
-  await Promise.race([aborted(signal), following.failed]);
-  // Before the server: it would wait for the agents' streams, which do not end by themselves.
-  fanout[Symbol.dispose]();
+  await serveCluster(
+    {
+      ...{ store, log, clock: systemClock, metrics, restores },
+      ...{ settings: options.settings, pools: options.pools },
+      serve: new Serve({ log, observer: metrics.serve }),
+      readEtcd: (until) => readEtcd(etcd, until),
+      loadMeta: () => inPlainWords(loadOrCreateMeta(store, log, signal)),
+      listen: (services) => binding(options.listen, listen({ services, ...options.listen, ca: ca.cert, identity })),
+      onReady: (opened, { clusterId, epoch: name, restoring }, { port }) => {
+        epoch = opened;
+        const revision = opened.revision();
+        log.info({ clusterId, epoch: name, restoring, port, metricsPort: page?.port, revision }, 'ready');
+      },
+    },
+    signal,
+  );
 }
 
 interface Etcd extends AsyncDisposable {
   readonly embedded: boolean;
   readonly endpoints: readonly string[];
   readonly tls: EtcdTls;
+  /** Of an embedded one. */
+  readonly dataDir?: string;
   /** How often a silent connection is tried; what the store does by itself where undefined. */
   readonly keepaliveMs?: number;
 }
@@ -113,10 +106,11 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
       [Symbol.asyncDispose]: async () => undefined,
     };
   }
+  const directory = join(options.dataDir, 'etcd');
   const etcd = await inPlainWords(
     EmbeddedEtcd.start(
       {
-        directory: join(options.dataDir, 'etcd'),
+        directory,
         log,
         ...(options.etcdBinary === undefined ? {} : { binary: options.etcdBinary }),
       },
@@ -124,7 +118,14 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
     ),
   );
   const { endpoints, tls, keepaliveMs } = etcd;
-  return { embedded: true, endpoints, tls, keepaliveMs, [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose]() };
+  return {
+    embedded: true,
+    endpoints,
+    tls,
+    keepaliveMs,
+    dataDir: directory,
+    [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose](),
+  };
 }
 
 /** Says what a person has to put right without the stack that does not help them. */
@@ -135,33 +136,4 @@ async function inPlainWords<T>(work: Promise<T>): Promise<T> {
     if (!(error instanceof EmbeddedEtcdError || error instanceof UnusableStore)) throw error;
     throw new WeftError({ reason: 'STORE_UNAVAILABLE', message: error.message }, { cause: error });
   }
-}
-
-interface Background extends AsyncDisposable {
-  /** Rejects when the work failed; never resolves. */
-  readonly failed: Promise<never>;
-}
-
-/** Work that goes on beside everything else, and is ended and waited for when disposed. */
-function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
-  const stop = new AbortController();
-  const running = work(stop.signal);
-  const failed = new Promise<never>((_, reject) => {
-    running.catch(reject);
-  });
-  failed.catch(() => undefined);
-  return {
-    failed,
-    [Symbol.asyncDispose]: async () => {
-      stop.abort();
-      await running.catch(() => undefined);
-    },
-  };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

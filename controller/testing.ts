@@ -1,9 +1,11 @@
 /** For tests: a controller in this process on a store in memory, reached over real mutual TLS on loopback. */
 import { Channel, credentials, type ClientOptions } from '@grpc/grpc-js';
+import { tmpdir } from 'node:os';
+import { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { systemClock } from '../core/clock.js';
 import { newHostId, type HostId } from '../core/ids.js';
-import { call, type UnaryMethod } from '../proto/call.js';
+import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
 import { CHANNEL_OPTIONS, CONTROLLER_SERVER_NAME } from '../proto/channel.js';
 import {
   AgentSyncServiceClient,
@@ -11,10 +13,11 @@ import {
   type SyncRequest,
   type SyncResponse,
 } from '../proto/gen/weft/v1/agent_sync.js';
-import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
+import { ClusterServiceClient, type RestoreRequest, type RestoreResponse } from '../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
+import { download, upload } from '../proto/stream-call.js';
 import { agentSyncService } from './api/agent-sync-service.js';
 import { clusterService } from './api/cluster-service.js';
 import { endpointService } from './api/endpoint-service.js';
@@ -22,10 +25,13 @@ import { hostService } from './api/host-service.js';
 import { networkService } from './api/network-service.js';
 import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
+import { Restores } from './backup/restores.js';
 import { Cache } from './cache/cache.js';
 import { Committer } from './commit.js';
+import { Declarations } from './declarations.js';
 import { DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
 import { defaultPools } from './domain/subnet-pool.js';
+import type { EtcdReport } from './etcd-status.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
 import type { Principal } from './identity/principal.js';
@@ -66,6 +72,15 @@ export async function openBrain(store: Store, settings: Partial<Settings> = {}):
   };
 }
 
+/** What there is to say of a store in memory. */
+export const NO_ETCD: EtcdReport = {
+  status: {
+    ...{ embedded: false, endpoints: [], version: '3.4.23', members: [], dataDir: '' },
+    ...{ databaseSize: 1n, databaseSizeInUse: 1n, databaseQuota: 0n },
+  },
+  alarms: [],
+};
+
 export interface Harness extends AsyncDisposable {
   readonly brain: Brain;
   readonly fanout: Fanout;
@@ -83,8 +98,9 @@ export async function openController(
   const brain = await openBrain(store, options.settings);
   const { cache, committer } = brain;
   const meta = await loadOrCreateMeta(store, SILENT, new AbortController().signal);
+  const { clusterId, epoch } = meta;
   const fanout = new Fanout({
-    ...{ cache, ...meta, clock: systemClock, graceMs: options.graceMs ?? 0 },
+    ...{ cache, clusterId, epoch, clock: systemClock, graceMs: options.graceMs ?? 0 },
     observer: { encoded: () => undefined, sent: () => undefined },
   });
   const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
@@ -94,14 +110,18 @@ export async function openController(
     ...{ ca, subject: { role: 'controller', name: 'c1' }, usage: 'both', days: 1 },
     sans: { dns: [CONTROLLER_SERVER_NAME], ip: [] },
   });
-  const etcdStatus = async () => ({ embedded: false, endpoints: [], version: '3.4.23', databaseSize: 1n });
+  const declarations = new Declarations({ view: () => cache.view, epoch, clock: systemClock, log: SILENT });
+  const restores = new Restores({ store, directory: tmpdir() });
   const server = await listen({
     ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
     services: {
-      network: networkService(serve, { cache, committer, pools: defaultPools(meta.clusterId) }),
+      network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
       endpoint: endpointService(serve, { store, cache, committer, fanout }),
       host: hostService(serve, { cache, fanout }),
-      cluster: clusterService(serve, { cache, fanout, meta, etcdStatus }),
+      cluster: clusterService(serve, {
+        ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
+        ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
+      }),
       agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
     },
   });
@@ -117,10 +137,20 @@ export async function openController(
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) client[Symbol.dispose]();
       fanout[Symbol.dispose]();
+      declarations[Symbol.dispose]();
       await server[Symbol.asyncDispose]();
       await brain[Symbol.asyncDispose]();
     },
   };
+}
+
+const CALL: CallContext = {
+  ...{ signal: new AbortController().signal, timeoutMs: PATIENCE_MS, requestId: 'test-request' },
+  peer: { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' },
+};
+
+function* cut(file: Buffer): Generator<RestoreRequest> {
+  for (let at = 0; at < file.length; at += 64 * 1024) yield { data: file.subarray(at, at + 64 * 1024) };
 }
 
 export class TestClient implements Disposable {
@@ -149,10 +179,21 @@ export class TestClient implements Disposable {
     request: Request,
     timeoutMs = PATIENCE_MS,
   ): Promise<Response> {
-    return call(method, request, {
-      ...{ signal: new AbortController().signal, timeoutMs, requestId: 'test-request' },
-      peer: { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' },
-    });
+    return call(method, request, { ...CALL, timeoutMs });
+  }
+
+  /** The whole file of a backup; rejects with WeftError. */
+  async backup(): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    const { cluster } = this;
+    for await (const { data } of download(cluster.backup.bind(cluster), {}, CALL)) parts.push(data);
+    return Buffer.concat(parts);
+  }
+
+  /** Restores a file; rejects with WeftError. */
+  restore(file: Buffer, timeoutMs = 4 * PATIENCE_MS): Promise<RestoreResponse> {
+    const { cluster } = this;
+    return upload(cluster.restore.bind(cluster), Readable.from(cut(file)), { ...CALL, timeoutMs });
   }
 
   /** Opens a stream as this host's agent. */
@@ -190,7 +231,14 @@ export class ScriptedAgent {
       for (const wake of this.#waiters) wake();
     });
     if (hello.vtep !== '') {
-      const value = { vtep: '192.0.2.1', version: '0.1.0', epoch: '', ...hello, hostId: this.hostId };
+      const value = {
+        vtep: '192.0.2.1',
+        version: '0.1.0',
+        epoch: '',
+        prefixes: undefined,
+        ...hello,
+        hostId: this.hostId,
+      };
       this.send({ $case: 'hello', value });
     }
   }

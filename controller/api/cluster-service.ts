@@ -1,47 +1,75 @@
 /** ClusterService: see proto/weft/v1/cluster.proto. */
+import type { Clock } from '../../core/clock.js';
 import { VERSION } from '../../core/version.js';
 import type {
+  BackupRequest,
+  BackupResponse,
   ClusterServiceServer,
-  EtcdStatus,
   GetStatusRequest,
   GetStatusResponse,
+  RestoreRequest,
+  RestoreResponse,
   WaitRequest,
   WaitResponse,
+  Warning,
 } from '../../proto/gen/weft/v1/cluster.js';
+import type { Restores } from '../backup/restores.js';
+import { takeBackup } from '../backup/take.js';
 import type { Cache } from '../cache/cache.js';
+import type { Declarations } from '../declarations.js';
+import type { EtcdReport } from '../etcd-status.js';
 import { waitForConvergence } from '../fanout/convergence.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Meta } from '../meta.js';
+import type { Store } from '../store/store.js';
+import { clusterWarnings, etcdWarnings } from '../warnings.js';
 import { toMessage } from './host-service.js';
 import { viewAt } from './reads.js';
 import type { Serve } from './serve.js';
 import { Checker } from './validate.js';
 
 export interface ClusterServiceOptions {
+  readonly store: Store;
   readonly cache: Cache;
   readonly fanout: Fanout;
   readonly meta: Meta;
-  readonly etcdStatus: (signal: AbortSignal) => Promise<EtcdStatus>;
+  readonly clock: Clock;
+  readonly readEtcd: (signal: AbortSignal) => Promise<EtcdReport>;
+  readonly declarations: Declarations;
+  readonly restores: Restores;
+  /** Networks that run out of addresses. */
+  readonly scarce: () => readonly Warning[];
 }
 
 export function clusterService(serve: Serve, options: ClusterServiceOptions): ClusterServiceServer {
-  const { cache, fanout, meta, etcdStatus } = options;
+  const { store, cache, fanout, meta, clock, readEtcd, declarations, restores, scarce } = options;
   return {
     getStatus: serve.unary<GetStatusRequest, GetStatusResponse>('ClusterService/GetStatus', async (_, { signal }) => {
-      const etcd = await etcdStatus(signal);
+      const report = await readEtcd(signal);
       const { view } = cache;
       const hosts = [...view.hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const concerns = {
+        ...{ view, scarce: scarce() },
+        ...{ awaited: declarations.awaited(), givenUp: declarations.givenUp() },
+      };
       return {
         clusterId: meta.clusterId,
         epoch: meta.epoch,
         revision: view.revision,
         version: VERSION,
-        etcd,
+        etcd: report.status,
         networks: view.networks.size,
         endpoints: view.endpoints.size,
         hosts: hosts.map((host) => toMessage(fanout, host)),
+        warnings: [...etcdWarnings(report), ...clusterWarnings(concerns)],
       };
     }),
+
+    backup: serve.serverStream<BackupRequest, BackupResponse>('ClusterService/Backup', async function* (_, { signal }) {
+      for await (const data of takeBackup({ store, clock, signal })) yield { data };
+    }),
+
+    restore: restoreMethod(serve, restores),
 
     wait: serve.unary<WaitRequest, WaitResponse>('ClusterService/Wait', async (request, { signal }) => {
       const check = new Checker();
@@ -52,4 +80,20 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
       return { revision, unreachableHosts: unreachable.map(({ name }) => name).sort() };
     }),
   };
+}
+
+/** Restore, which is served also by a controller that has nothing else to serve. */
+export function restoreMethod(serve: Serve, restores: Restores): ClusterServiceServer['restore'] {
+  return serve.clientStream<RestoreRequest, RestoreResponse>('ClusterService/Restore', async (requests, info) => {
+    const { epoch, revision, networks, endpoints, hosts } = await restores.restore(
+      dataOf(requests),
+      info.log,
+      info.signal,
+    );
+    return { epoch, revision, networks, endpoints, hosts };
+  });
+}
+
+async function* dataOf(requests: AsyncIterable<RestoreRequest>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of requests) yield data;
 }

@@ -11,7 +11,7 @@ import type {
 import { toStatus } from '../../proto/status.js';
 import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
-import type { Committer, Outcome } from '../commit.js';
+import type { Commits, Outcome } from '../commit.js';
 import { createEndpoint } from '../domain/endpoint.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Principal } from '../identity/principal.js';
@@ -25,7 +25,7 @@ const BATCH_MAX = 1_000;
 
 export interface EndpointMaking {
   readonly cache: Cache;
-  readonly committer: Committer;
+  readonly committer: Commits;
   readonly fanout: Fanout;
 }
 

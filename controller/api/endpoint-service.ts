@@ -20,7 +20,7 @@ import type {
 } from '../../proto/gen/weft/v1/endpoint.js';
 import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
-import type { Committer } from '../commit.js';
+import type { Commits } from '../commit.js';
 import { deleteEndpoint, endpointNotFound } from '../domain/endpoint.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Store } from '../store/store.js';
@@ -34,7 +34,7 @@ import { Checker, quote } from './validate.js';
 export interface EndpointServiceOptions {
   readonly store: Store;
   readonly cache: Cache;
-  readonly committer: Committer;
+  readonly committer: Commits;
   readonly fanout: Fanout;
 }
 

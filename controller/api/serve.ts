@@ -3,11 +3,14 @@
  * call, and errors as the one table has them. Whatever a handler did not mean to say stays in the log.
  */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import type {
   Deadline,
   ServerDuplexStream,
   ServerUnaryCall,
   handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
   handleUnaryCall,
 } from '@grpc/grpc-js';
 import type { Logger } from '../../core/daemon/log.js';
@@ -32,6 +35,12 @@ export type Unary<Request, Response> = (request: Request, info: CallInfo) => Pro
 
 /** A stream as its handler sees it: it lives until this resolves, and ends with what this throws. */
 export type Bidi<Request, Response> = (stream: ServerDuplexStream<Request, Response>, info: CallInfo) => Promise<void>;
+
+/** What comes out is sent, each message when there is room for it. */
+export type ServerStream<Request, Response> = (request: Request, info: CallInfo) => AsyncIterable<Response>;
+
+/** Answers once it has read what it wants; what is not read yet waits at the client. */
+export type ClientStream<Request, Response> = (requests: AsyncIterable<Request>, info: CallInfo) => Promise<Response>;
 
 /** A call that was answered, for the metrics. */
 export interface ServeObserver {
@@ -103,6 +112,67 @@ export class Serve {
     };
   }
 
+  /** A method for grpc-js that answers with a stream. It may take as long as its client lets it. */
+  serverStream<Request, Response>(
+    method: Method,
+    handler: ServerStream<Request, Response>,
+  ): handleServerStreamingCall<Request, Response> {
+    return (stream) => {
+      const around = this.#begin(method, stream, { idKey: 'requestId', signals: [clientDeadline(stream)] });
+      // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
+      stream.on('error', () => undefined);
+      const send = async (): Promise<void> => {
+        const info = around.info();
+        for await (const response of handler(stream.request, info)) {
+          info.signal.throwIfAborted();
+          if (!stream.write(response)) await once(stream, 'drain', { signal: info.signal });
+        }
+      };
+      send().then(
+        () => {
+          around.end(undefined);
+          stream.end();
+        },
+        (error: unknown) => {
+          stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.end(error))));
+        },
+      );
+    };
+  }
+
+  /** A method for grpc-js that takes a stream. It may take as long as its client lets it. */
+  clientStream<Request, Response>(
+    method: Method,
+    handler: ClientStream<Request, Response>,
+  ): handleClientStreamingCall<Request, Response> {
+    return (stream, callback) => {
+      const around = this.#begin(method, stream, { idKey: 'requestId', signals: [clientDeadline(stream)] });
+      stream.on('error', () => undefined);
+      const answer = async (): Promise<Response> => {
+        const info = around.info();
+        // Else a client that sends nothing more would be waited for beyond its deadline.
+        const giveUp = (): void => {
+          stream.destroy();
+        };
+        info.signal.addEventListener('abort', giveUp, { once: true });
+        try {
+          return await handler(stream as AsyncIterable<Request>, info);
+        } finally {
+          info.signal.removeEventListener('abort', giveUp);
+        }
+      };
+      answer().then(
+        (response) => {
+          around.end(undefined);
+          callback(null, response);
+        },
+        (error: unknown) => {
+          callback(encodeStatus(around.end(error)));
+        },
+      );
+    };
+  }
+
   #begin(
     method: Method,
     call: AnyCall,
@@ -155,6 +225,18 @@ export function toWeftError(
   }
   const message = `internal error; the controller's log has it under request ${call.requestId}`;
   return new WeftError({ reason: 'INTERNAL', message }, cause);
+}
+
+/** Aborts a little before the client's deadline; where it named none, never. */
+function clientDeadline(call: { getDeadline(): Deadline }): AbortSignal {
+  const deadline = call.getDeadline();
+  const until = deadline instanceof Date ? deadline.getTime() : deadline;
+  if (!Number.isFinite(until)) return new AbortController().signal;
+  const left = until - Date.now();
+  // A timer takes no more than 2^31 milliseconds.
+  return AbortSignal.timeout(
+    Math.ceil(Math.max(0, Math.min(2 ** 31 - 1, left - Math.min(MARGIN_MS, left * MARGIN_SHARE)))),
+  );
 }
 
 /** Milliseconds a handler has: a whole number. */

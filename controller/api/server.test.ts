@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WeftError } from '../../core/errors.js';
 import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
-import { CreateNetworkRequest, ListNetworksRequest, SubnetRequest } from '../../proto/gen/weft/v1/network.js';
+import {
+  CreateNetworkRequest,
+  ListNetworksRequest,
+  SubnetRequest,
+  UpdateNetworkRequest,
+} from '../../proto/gen/weft/v1/network.js';
 import { CreateEndpointRequest, EndpointState, ListEndpointsRequest } from '../../proto/gen/weft/v1/endpoint.js';
 import { HostState } from '../../proto/gen/weft/v1/host.js';
 import { MemoryStore } from '../store/memory.js';
@@ -365,6 +370,8 @@ describe('who may call what', () => {
       client.call(client.networks.get.bind(client.networks), { network: '', minRevision: 0n }),
     'NetworkService/List': () =>
       client.call(client.networks.list.bind(client.networks), ListNetworksRequest.fromPartial({})),
+    'NetworkService/Update': () =>
+      client.call(client.networks.update.bind(client.networks), UpdateNetworkRequest.fromPartial({})),
     'NetworkService/Delete': () => client.call(client.networks.delete.bind(client.networks), { network: '' }),
     'EndpointService/Create': () => createEndpoint({ network: '' }, client),
     'EndpointService/Get': () => client.call(client.endpoints.get.bind(client.endpoints), { id, minRevision: 0n }),
@@ -382,10 +389,12 @@ describe('who may call what', () => {
       client.call(client.hosts.list.bind(client.hosts), { pageSize: 0, pageToken: '', minRevision: 0n }),
     'ClusterService/GetStatus': () => client.call(client.cluster.getStatus.bind(client.cluster), {}),
     'ClusterService/Wait': () => client.call(client.cluster.wait.bind(client.cluster), { revision: -1n }),
+    'ClusterService/Backup': () => client.backup(),
+    'ClusterService/Restore': () => client.restore(Buffer.from('none')),
   });
 
   const BOTH = ['EndpointService', 'HostService', 'ClusterService'];
-  const OWN = new Set(['EndpointService/ListAddressHistory']);
+  const OWN = new Set(['EndpointService/ListAddressHistory', 'ClusterService/Backup', 'ClusterService/Restore']);
   const READS = ['NetworkService/Get', 'NetworkService/List'];
   it.each([
     ['admin', () => true],

@@ -30,6 +30,8 @@ export interface ListenOptions {
 
 export interface RunningServer extends AsyncDisposable {
   readonly port: number;
+  /** Answers every call from now on with these; calls under way stay with those they began with. */
+  offer(services: Services): void;
 }
 
 /** Milliseconds that calls under way get when the server stops. */
@@ -48,11 +50,7 @@ const OPTIONS = {
 export async function listen(options: ListenOptions): Promise<RunningServer> {
   const { services, host, port, ca, identity } = options;
   const server = new Server(OPTIONS);
-  server.addService(NetworkServiceService, services.network);
-  server.addService(EndpointServiceService, services.endpoint);
-  server.addService(HostServiceService, services.host);
-  server.addService(ClusterServiceService, services.cluster);
-  server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
+  add(server, services);
   const credentials = ServerCredentials.createSsl(
     Buffer.from(ca),
     [{ cert_chain: Buffer.from(identity.cert), private_key: Buffer.from(identity.key) }],
@@ -68,8 +66,28 @@ export async function listen(options: ListenOptions): Promise<RunningServer> {
   let stopped: Promise<void> | undefined;
   return {
     port: bound,
+    offer: (others) => {
+      for (const service of DEFINITIONS) server.removeService(service);
+      add(server, others);
+    },
     [Symbol.asyncDispose]: () => (stopped ??= stop(server)),
   };
+}
+
+const DEFINITIONS = [
+  NetworkServiceService,
+  EndpointServiceService,
+  HostServiceService,
+  ClusterServiceService,
+  AGENT_SYNC_DEFINITION,
+] as const;
+
+function add(server: Server, services: Services): void {
+  server.addService(NetworkServiceService, services.network);
+  server.addService(EndpointServiceService, services.endpoint);
+  server.addService(HostServiceService, services.host);
+  server.addService(ClusterServiceService, services.cluster);
+  server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
 }
 
 /** Lets calls under way finish for a moment, then ends them. */

@@ -17,6 +17,16 @@ export interface CacheOptions {
   readonly onMalformed?: (key: string) => void;
   /** Milliseconds a revision is waited for before the cache lists anew to find it. Default 1,000. */
   readonly patienceMs?: number;
+  /**
+   * The mod_revision of the cluster's identity that this is a cache of. Where the store shows another, nothing of that
+   * revision or after is taken in, `superseded` resolves, and `run` ends. Undefined: whichever it is.
+   */
+  readonly metaRevision?: bigint;
+}
+
+/** The store is not what it was when this cache was made: another cluster's state, or another epoch's. */
+class Superseded extends Error {
+  override readonly name = 'Superseded';
 }
 
 interface Waiter {
@@ -33,6 +43,8 @@ export class Cache {
   #relist = new AbortController();
   readonly #first: Deferred<void> = deferred();
   #listed = false;
+  readonly #superseded: Deferred<void> = deferred();
+  #isSuperseded = false;
 
   constructor(options: CacheOptions) {
     this.#options = options;
@@ -46,6 +58,11 @@ export class Cache {
   /** Resolves when there has been a first listing. */
   get listed(): Promise<void> {
     return this.#first.promise;
+  }
+
+  /** Resolves when this is a cache of what is no more: see CacheOptions.metaRevision. */
+  get superseded(): Promise<void> {
+    return this.#superseded.promise;
   }
 
   /** Calls `listener` with every change set from now on, in order and before anybody who waits for its revision. */
@@ -65,6 +82,10 @@ export class Cache {
         await this.#follow(anySignal(signal, this.#relist.signal));
       } catch (error) {
         if (over()) return;
+        if (error instanceof Superseded) {
+          this.#supersede();
+          return;
+        }
         if (error instanceof Compacted) this.#options.log.info({ err: error }, 'listing the store anew');
         else this.#options.log.warn({ err: error }, 'following the store failed; trying again');
         await pause(backoffMs(failures, 50, 5_000), signal);
@@ -74,11 +95,12 @@ export class Cache {
 
   /**
    * Resolves when the view is at `revision` or later. Throws WeftError REVISION_AHEAD when the store itself is not
-   * there yet, and the signal's reason when that aborts first.
+   * there yet, RESTORE_UNFINISHED when this cache is superseded, and the signal's reason when that aborts first.
    */
   async atLeast(revision: bigint, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#listed && this.#view.revision >= revision) return;
+    if (this.#isSuperseded) throw superseded();
     const waiter: Waiter = { revision, reached: deferred() };
     const abort = (): void => {
       waiter.reached.reject(asError(signal.reason));
@@ -117,12 +139,29 @@ export class Cache {
   async #follow(signal: AbortSignal): Promise<void> {
     const { store } = this.#options;
     for await (const batch of store.watch({ prefix: OBJECTS, from: this.#view.revision + 1n, signal })) {
+      this.#assertCurrent(batch.events);
       this.#apply(batch.revision, batch.events.map((event) => this.#toEdit(event)).filter(isDefined));
     }
   }
 
+  /** Throws Superseded where events touch the identity, whatever else they do. */
+  #assertCurrent(events: readonly StoreEvent[]): void {
+    if (this.#options.metaRevision === undefined) return;
+    const meta = objectKey.meta();
+    if (events.some((event) => (event.kind === 'put' ? event.entry.key : event.key) === meta)) throw new Superseded();
+  }
+
+  #supersede(): void {
+    this.#isSuperseded = true;
+    this.#superseded.resolve();
+    for (const waiter of this.#waiters) waiter.reached.reject(superseded());
+  }
+
   /** Brings the view to a listing: what is not in it is gone. */
   #replace({ entries, revision }: Listing): void {
+    const { metaRevision } = this.#options;
+    const identity = entries.find(({ key }) => key === objectKey.meta());
+    if (metaRevision !== undefined && identity?.modRevision !== metaRevision) throw new Superseded();
     const keys = new Set(entries.map(({ key }) => key));
     const view = this.#view;
     const drops: Edit[] = [
@@ -206,6 +245,13 @@ export class Cache {
 
 function isDefined<T>(value: T | undefined): value is T {
   return value !== undefined;
+}
+
+function superseded(): WeftError {
+  return new WeftError({
+    reason: 'RESTORE_UNFINISHED',
+    message: 'the state was restored from a backup meanwhile; ask again',
+  });
 }
 
 function asError(reason: unknown): Error {

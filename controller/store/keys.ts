@@ -15,7 +15,7 @@ import {
 import { nameKey } from '../../core/name.js';
 
 /** The part of the store that is Weft's. */
-const ROOT = '/weft/v1/';
+export const ROOT = '/weft/v1/';
 
 /** The prefix that controllers watch. */
 export const OBJECTS = `${ROOT}o/`;
@@ -111,6 +111,15 @@ export const guardKey = {
   /** Compared and rewritten by everything that chooses a subnet in this space, so that such choices are serial. */
   space: (space: string): string => `${GUARDS}spaces/${segment(space)}`,
 } as const;
+
+/** Steps of the path of each kind of guard, without the prefix: the kind, and how many steps follow it. */
+const GUARD_SHAPE =
+  /^(?:(?:names\/(?:network|host)|numbers\/host|quotas\/(?:network|host)|endpoints|vteps|vnis|multihomed|spaces)\/[^/]+|(?:addresses|macs|sandboxes)\/[^/]+\/[^/]+)$/;
+
+/** Whether `key` is a guard of a kind that this Weft knows. */
+export function isGuardKey(key: string): boolean {
+  return key.startsWith(GUARDS) && GUARD_SHAPE.test(key.slice(GUARDS.length));
+}
 
 /** What an object's key names. */
 export type ObjectRef =

@@ -1,0 +1,144 @@
+/**
+ * Everything that serves the cluster at one epoch: what is known of the state, who may change it and how, and every
+ * agent's stream. When the store comes to hold another state (a restore), all of it ends and is made anew.
+ */
+import type { Clock } from '../core/clock.js';
+import type { Logger } from '../core/daemon/log.js';
+import { agentSyncService } from './api/agent-sync-service.js';
+import { clusterService } from './api/cluster-service.js';
+import { endpointService } from './api/endpoint-service.js';
+import { hostService } from './api/host-service.js';
+import { networkService } from './api/network-service.js';
+import { restoringServices } from './api/restoring.js';
+import type { Serve } from './api/serve.js';
+import type { Services } from './api/server.js';
+import type { Restores } from './backup/restores.js';
+import { Cache } from './cache/cache.js';
+import { Committer } from './commit.js';
+import { Declarations } from './declarations.js';
+import type { Settings } from './domain/settings.js';
+import { defaultPools, type SubnetPool } from './domain/subnet-pool.js';
+import type { EtcdReport } from './etcd-status.js';
+import { Fanout } from './fanout/fanout.js';
+import { untilMetaChanges, type Meta } from './meta.js';
+import type { ControllerMetrics } from './metrics.js';
+import { ScarcityWatch } from './scarcity-watch.js';
+import { objectKey } from './store/keys.js';
+import type { Store } from './store/store.js';
+
+/** What epochs share. */
+export interface EpochOptions {
+  readonly store: Store;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly settings: Settings;
+  /** Empty: the defaults, which follow the cluster's id. */
+  readonly pools: readonly SubnetPool[];
+  readonly metrics: ControllerMetrics;
+  readonly serve: Serve;
+  readonly readEtcd: (signal: AbortSignal) => Promise<EtcdReport>;
+  readonly restores: Restores;
+}
+
+export interface Epoch extends AsyncDisposable {
+  readonly services: Services;
+  /** Resolves when the store holds another state; rejects when following it failed for good. */
+  readonly over: Promise<void>;
+  /** The revision that is known here, and agents that follow. */
+  readonly revision: () => bigint;
+  readonly streams: () => number;
+  /** Ends every agent's stream, which do not end by themselves. */
+  dismiss(): void;
+}
+
+/** Returns when it can serve; undefined: the signal aborted before. */
+export async function openEpoch(options: EpochOptions, meta: Meta, signal: AbortSignal): Promise<Epoch | undefined> {
+  return meta.restoring ? openRestoring(options, meta) : openServing(options, meta, signal);
+}
+
+/** While a restore is not through. */
+function openRestoring({ store, serve, readEtcd, restores }: EpochOptions, meta: Meta): Epoch {
+  const waiting = inBackground((ended) => untilMetaChanges(store, meta, ended));
+  return {
+    services: restoringServices(serve, { meta, readEtcd, restores }),
+    over: waiting.done,
+    revision: () => meta.metaRevision,
+    streams: () => 0,
+    dismiss: () => undefined,
+    [Symbol.asyncDispose]: () => waiting[Symbol.asyncDispose](),
+  };
+}
+
+async function openServing(options: EpochOptions, meta: Meta, signal: AbortSignal): Promise<Epoch | undefined> {
+  const { store, log, clock, settings, metrics, serve, readEtcd, restores } = options;
+  const { clusterId, epoch, metaRevision } = meta;
+  const cache = new Cache({ store, log, onMalformed: metrics.onMalformed, metaRevision });
+  const following = inBackground((ended) => cache.run(ended));
+  await Promise.race([cache.listed, following.done, aborted(signal)]);
+  if (signal.aborted) {
+    await following[Symbol.asyncDispose]();
+    return undefined;
+  }
+  const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
+  const committer = new Committer({
+    ...{ store, cache, observer: metrics.commit, clock, settings },
+    fence: () => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision }),
+  });
+  const declarations = new Declarations({ view: () => cache.view, epoch, clock, log });
+  const gated = declarations.gate(committer);
+  const scarcity = new ScarcityWatch({ cache, log });
+  const pools = options.pools.length > 0 ? options.pools : defaultPools(clusterId);
+  const services = {
+    network: networkService(serve, { cache, committer: gated, clock, pools }),
+    endpoint: endpointService(serve, { store, cache, committer: gated, fanout }),
+    host: hostService(serve, { cache, fanout }),
+    cluster: clusterService(serve, {
+      ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
+      scarce: () => scarcity.warnings(),
+    }),
+    agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
+  };
+  return {
+    services,
+    over: following.done,
+    revision: () => cache.view.revision,
+    streams: () => fanout.size,
+    dismiss: () => {
+      fanout[Symbol.dispose]();
+    },
+    [Symbol.asyncDispose]: async () => {
+      fanout[Symbol.dispose]();
+      declarations[Symbol.dispose]();
+      scarcity[Symbol.dispose]();
+      await following[Symbol.asyncDispose]();
+    },
+  };
+}
+
+interface Background extends AsyncDisposable {
+  /** Settles as the work does. */
+  readonly done: Promise<void>;
+}
+
+/** Work that goes on beside everything else, and is ended and waited for when disposed. */
+function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
+  const stop = new AbortController();
+  const done = work(stop.signal);
+  // Whoever waits for it hears; nobody may.
+  done.catch(() => undefined);
+  return {
+    done,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await done.catch(() => undefined);
+    },
+  };
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -8,6 +8,7 @@ import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.
 import {
   StoreRefused,
   type CommitResult,
+  type KeyRevision,
   type Listing,
   type Store,
   type Transaction,
@@ -49,6 +50,25 @@ export class EtcdStore implements Store {
         // The pages' revision was compacted meanwhile: begin again at a newer one.
         if (!isOutOfRange(error)) throw error;
       }
+    }
+  }
+
+  /** Equivalent to `etcdctl get --prefix --keys-only --rev=<at> <prefix>`, in pages. */
+  async *revisions(options: {
+    prefix: string;
+    at: bigint;
+    signal: AbortSignal;
+  }): AsyncGenerator<readonly KeyRevision[]> {
+    const { prefix, at, signal } = options;
+    if (at < 1n) throw new RangeError(`no revision ${String(at)}: the first is 1`);
+    const { key: first, range_end } = rangeOfPrefix(prefix);
+    const request = { range_end, limit: PAGE_SIZE, revision: String(at), keys_only: true };
+    let key: Buffer | undefined = first;
+    while (key !== undefined) {
+      const { kvs, more }: IRangeResponse = await this.#page({ ...request, key }, signal);
+      yield kvs.map((kv) => ({ key: kv.key.toString(), modRevision: BigInt(kv.mod_revision) }));
+      const last = kvs.at(-1);
+      key = more && last !== undefined ? keyAfter(last.key) : undefined;
     }
   }
 
@@ -127,7 +147,7 @@ export class EtcdStore implements Store {
   }
 
   async #page(
-    request: { key: Buffer; range_end: Buffer; limit: number; revision?: string },
+    request: { key: Buffer; range_end: Buffer; limit: number; revision?: string; keys_only?: boolean },
     signal: AbortSignal,
   ): Promise<IRangeResponse> {
     const answer = await this.#connection.repeat((kv, options) => kv.range(request, options), signal);

@@ -2,9 +2,11 @@
 import { once } from 'node:events';
 import {
   Compacted,
+  StoreRefused,
   StoreUnavailable,
   type CommitResult,
   type Compare,
+  type KeyRevision,
   type KeyValue,
   type Listing,
   type Store,
@@ -13,6 +15,11 @@ import {
   type WatchBatch,
 } from './store.js';
 import { FOUND_LIMIT, checkTransaction, failureOf, holds } from './transaction.js';
+
+/** One revision, and when the keys it changed had been written before; undefined: they were not there. */
+interface Change extends WatchBatch {
+  readonly before: ReadonlyMap<string, bigint | undefined>;
+}
 
 /** setTimeout takes no more, and would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -23,7 +30,7 @@ export class MemoryStore implements Store {
   #compactRevision = 0n;
   #entries = new Map<string, KeyValue>();
   /** Every change since the last compaction, in order. */
-  #history: WatchBatch[] = [];
+  #history: Change[] = [];
   #closed = false;
   readonly #timers = new Set<NodeJS.Timeout>();
   /** Says `change` when there is something new for watches, and when the store closes. */
@@ -37,6 +44,27 @@ export class MemoryStore implements Store {
   async list(prefix: string, signal: AbortSignal): Promise<Listing> {
     this.#enter(signal);
     return { entries: this.#under(prefix), revision: this.#revision };
+  }
+
+  async *revisions(options: {
+    prefix: string;
+    at: bigint;
+    signal: AbortSignal;
+  }): AsyncGenerator<readonly KeyRevision[]> {
+    const { prefix, at, signal } = options;
+    this.#enter(signal);
+    if (at < 1n) throw new RangeError(`no revision ${String(at)}: the first is 1`);
+    if (at < this.#compactRevision || at > this.#revision) throw new StoreRefused(`revision ${String(at)} is not here`);
+    const revisions = new Map(this.#under(prefix).map(({ key, modRevision }) => [key, modRevision]));
+    for (const { revision, before } of this.#history.toReversed()) {
+      if (revision <= at) break;
+      for (const [key, earlier] of before) {
+        if (earlier === undefined) revisions.delete(key);
+        else if (key.startsWith(prefix)) revisions.set(key, earlier);
+      }
+    }
+    const keys = [...revisions].map(([key, modRevision]) => ({ key, modRevision }));
+    yield keys.sort((a, b) => byBytes(a.key, b.key));
   }
 
   async count(prefix: string, signal: AbortSignal): Promise<number> {
@@ -58,7 +86,7 @@ export class MemoryStore implements Store {
     if (!transaction.compares.every((compare, index) => holds(compare, foundAt[index] ?? []))) {
       return { committed: false, revision: this.#revision, ...failureOf(transaction.compares, foundAt) };
     }
-    this.#record(this.#apply(transaction, this.#revision + 1n));
+    this.#apply(transaction);
     for (const ttlMs of new Set(transaction.puts.map((put) => put.ttlMs))) {
       if (ttlMs === undefined) continue;
       const keys = transaction.puts.filter((put) => put.ttlMs === ttlMs).map(({ key }) => key);
@@ -75,9 +103,7 @@ export class MemoryStore implements Store {
       if (this.#closed) throw new StoreUnavailable('the store is closed');
       // From one revision earlier, as etcd.ts has to ask: see watch.ts.
       if (next <= this.#compactRevision) throw new Compacted(this.#compactRevision);
-      const batch = this.#history.find(
-        ({ revision, events }) => revision >= next && events.some((event) => keyOf(event).startsWith(prefix)),
-      );
+      const batch = this.#since(next, prefix);
       if (batch === undefined) {
         if (next <= this.#revision) next = this.#revision + 1n;
         await once(this.#changes, 'change', { signal }).catch((error: unknown) => {
@@ -127,11 +153,46 @@ export class MemoryStore implements Store {
       .sort((a, b) => byBytes(a.key, b.key));
   }
 
-  /** Makes a revision of what changed, if anything did. */
-  #record(events: readonly StoreEvent[]): void {
+  /** The first change under the prefix at `revision` or later. */
+  #since(revision: bigint, prefix: string): WatchBatch | undefined {
+    const [first] = this.#history;
+    if (first === undefined) return undefined;
+    // Every revision is here since the first.
+    for (let at = Math.max(0, Number(revision - first.revision)); at < this.#history.length; at += 1) {
+      const change = this.#history[at];
+      if (change?.events.some((event) => keyOf(event).startsWith(prefix))) return change;
+    }
+    return undefined;
+  }
+
+  /** Does all this at the next revision, which there only is when it changes something. */
+  #apply({ puts, deletes, deletePrefixes = [] }: Omit<Transaction, 'compares'>): void {
+    const revision = this.#revision + 1n;
+    const before = new Map<string, bigint | undefined>();
+    const events: StoreEvent[] = puts.map(({ key, value }) => {
+      const held = this.#entries.get(key);
+      const entry = {
+        key,
+        value: value.slice(),
+        createRevision: held?.createRevision ?? revision,
+        modRevision: revision,
+      };
+      this.#entries.set(key, entry);
+      before.set(key, held?.modRevision);
+      return { kind: 'put', entry: copy(entry) };
+    });
+    const drop = (key: string): void => {
+      const held = this.#entries.get(key);
+      if (held === undefined) return;
+      this.#entries.delete(key);
+      before.set(key, held.modRevision);
+      events.push({ kind: 'delete', key });
+    };
+    for (const key of deletes) drop(key);
+    for (const prefix of deletePrefixes) for (const { key } of this.#under(prefix)) drop(key);
     if (events.length === 0) return;
-    this.#revision += 1n;
-    this.#history.push({ revision: this.#revision, events });
+    this.#revision = revision;
+    this.#history.push({ revision, events, before });
     this.#changes.dispatchEvent(new Event('change'));
   }
 
@@ -145,34 +206,14 @@ export class MemoryStore implements Store {
           this.#expire(due);
           return;
         }
-        const gone = due.keys.filter((key) => this.#entries.get(key)?.modRevision === due.putAt).sort(byBytes);
-        for (const key of gone) this.#entries.delete(key);
-        this.#record(gone.map((key) => ({ kind: 'delete', key })));
+        const gone = due.keys.filter((key) => this.#entries.get(key)?.modRevision === due.putAt);
+        this.#apply({ puts: [], deletes: gone.sort(byBytes) });
       },
       Math.min(leftMs, MAX_TIMER_MS),
     );
     // A test's process does not stay for keys that nobody waits for.
     timer.unref();
     this.#timers.add(timer);
-  }
-
-  #apply({ puts, deletes, deletePrefixes = [] }: Transaction, revision: bigint): StoreEvent[] {
-    const events: StoreEvent[] = puts.map(({ key, value }) => {
-      const createRevision = this.#entries.get(key)?.createRevision ?? revision;
-      const entry = { key, value: value.slice(), createRevision, modRevision: revision };
-      this.#entries.set(key, entry);
-      return { kind: 'put', entry: copy(entry) };
-    });
-    for (const key of deletes) {
-      if (this.#entries.delete(key)) events.push({ kind: 'delete', key });
-    }
-    for (const prefix of deletePrefixes) {
-      for (const { key } of this.#under(prefix)) {
-        this.#entries.delete(key);
-        events.push({ kind: 'delete', key });
-      }
-    }
-    return events;
   }
 }
 

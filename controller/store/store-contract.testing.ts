@@ -84,6 +84,66 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
       });
     });
 
+    describe('revisions', () => {
+      const at = async (revision: bigint, prefix = bench.at): Promise<[string, bigint][]> => {
+        const found: [string, bigint][] = [];
+        for await (const page of bench.store.revisions({ prefix, at: revision, signal: never })) {
+          for (const { key, modRevision } of page) found.push([key.slice(bench.at.length), modRevision]);
+        }
+        return found;
+      };
+
+      it('tell which keys there were at an earlier revision, and when each was written', async () => {
+        const first = await bench.put(...['a', 'b', 'c/1', 'c/2'].map((key) => bench.at + key));
+        const second = await bench.put(`${bench.at}b`, `${bench.at}d`);
+        const third = (await bench.commit({ deletes: [`${bench.at}a`], deletePrefixes: [`${bench.at}c/`] })).revision;
+        const fourth = await bench.put(`${bench.at}a`);
+        expect(await at(first)).toEqual(['a', 'b', 'c/1', 'c/2'].map((key) => [key, first]));
+        const later = [
+          ['a', first],
+          ['b', second],
+          ['c/1', first],
+          ['c/2', first],
+          ['d', second],
+        ];
+        expect(await at(second)).toEqual(later);
+        expect(await at(third)).toEqual([
+          ['b', second],
+          ['d', second],
+        ]);
+        expect(await at(fourth)).toEqual([
+          ['a', fourth],
+          ['b', second],
+          ['d', second],
+        ]);
+        expect(await at(second, `${bench.at}c/`)).toEqual([
+          ['c/1', first],
+          ['c/2', first],
+        ]);
+        expect(await at(first - 1n)).toEqual([]);
+      });
+
+      it('are complete beyond any page', async () => {
+        const keys = Array.from({ length: 2_304 }, (_, index) => `n${String(index).padStart(5, '0')}`);
+        let revision = 0n;
+        for (let first = 0; first < keys.length; first += MAX_OPERATIONS) {
+          revision = await bench.put(...keys.slice(first, first + MAX_OPERATIONS).map((key) => bench.at + key));
+        }
+        await bench.commit({ deletePrefixes: [bench.at] });
+        expect((await at(revision)).map(([key]) => key)).toEqual(keys);
+      });
+
+      it('are refused where they are compacted, and where they are yet to come', async () => {
+        const first = await bench.put(`${bench.at}a`);
+        const second = await bench.put(`${bench.at}a`);
+        await expect(at(second + 1n)).rejects.toBeInstanceOf(StoreRefused);
+        await bench.under.compact(second);
+        await expect(at(first)).rejects.toBeInstanceOf(StoreRefused);
+        expect(await at(second)).toEqual([['a', second]]);
+        await expect(at(0n)).rejects.toThrow(RangeError);
+      });
+    });
+
     describe('count and oldest', () => {
       it('count just the keys under the prefix', async () => {
         await bench.put(...['a', 'a/', 'a/1', 'a/2', 'a0', 'b'].map((key) => bench.at + key));

@@ -68,6 +68,12 @@ export interface WatchBatch {
   readonly events: readonly StoreEvent[];
 }
 
+/** A key, and the revision at which it was last written. */
+export interface KeyRevision {
+  readonly key: string;
+  readonly modRevision: bigint;
+}
+
 /** The keys under a prefix, in key order, as they were at one revision. */
 export interface Listing {
   readonly entries: readonly KeyValue[];
@@ -82,6 +88,11 @@ export interface Store extends AsyncDisposable {
   get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
   /** Complete and from one revision, however large. */
   list(prefix: string, signal: AbortSignal): Promise<Listing>;
+  /**
+   * The keys under a prefix as they were at revision `at`, without values, in key order and some at a time. Throws
+   * StoreRefused when the store is not there yet, or has compacted its history from there.
+   */
+  revisions(options: { prefix: string; at: bigint; signal: AbortSignal }): AsyncIterable<readonly KeyRevision[]>;
   /** How many keys are under a prefix. */
   count(prefix: string, signal: AbortSignal): Promise<number>;
   /** The keys under a prefix that were written longest ago, at most `limit`, the oldest first; of one revision in any order. */

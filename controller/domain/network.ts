@@ -9,7 +9,8 @@ import { endpointsOf, guardKey, objectKey, restingIn } from '../store/keys.js';
 import { defaultGateway } from './address-pool.js';
 import type { Context, CursorMove, Decision } from './decision.js';
 import { sameLabels } from './same.js';
-import { chooseSubnet, subnetCount, type SubnetPool } from './subnet-pool.js';
+import { chooseSubnets } from './subnet-choice.js';
+import type { SubnetPool } from './subnet-pool.js';
 import { Draft } from './transaction.js';
 import { VNI_RANGE, chooseNumber } from './vni.js';
 
@@ -38,7 +39,10 @@ export interface CreateNetwork {
 /** The one space that subnets are chosen in: everything that may come to be routed side by side. */
 const SPACE = 'default';
 
-/** The guard that subnet choice goes through, one after the other. */
+/**
+ * Compared and rewritten by whatever chooses a subnet or changes one; rewritten by whatever takes space without asking:
+ * subnets that are named, hosts' addresses and routes.
+ */
 export const spaceGuard = (): string => guardKey.space(SPACE);
 
 /** Makes a network. Refuses with NETWORK_NAME_TAKEN, ID_TAKEN, SUBNETS_EXHAUSTED, VNIS_EXHAUSTED. */
@@ -68,7 +72,7 @@ export function createNetwork(
     return { reason: 'VNIS_EXHAUSTED', message: 'every VXLAN id is in use; remove a network first' };
 
   const { id, name, driver, internal, mtu, labels, options } = command;
-  const subnets: Subnet[] = [...command.subnets, ...chosen].map(toSubnet);
+  const subnets: Subnet[] = [...command.subnets, ...chosen.map(plain)].map(toSubnet);
   const { requestId } = context;
   const network: Network = {
     ...{ id, name, driver, vni, subnets, internal, mtu, labels, options, requestId },
@@ -183,40 +187,14 @@ export function toSubnet({ cidr, gateway, ipRange, auxAddresses }: SubnetWish): 
   return { cidr, gateway: answering, ipRange, auxAddresses };
 }
 
+function plain(cidr: Cidr): SubnetWish {
+  return { cidr, gateway: undefined, ipRange: undefined, auxAddresses: {} };
+}
+
 /** Families of the subnets that are left to us, in the order they are written behind the given ones. */
 function automaticFamilies({ subnets, ipv6 }: CreateNetwork): readonly Family[] {
   const hasIpv6 = subnets.some(({ cidr }) => familyOf(cidr) === 6);
   return [...(subnets.length === 0 ? [4 as const] : []), ...(ipv6 && !hasIpv6 ? [6 as const] : [])];
-}
-
-function chooseSubnets(
-  view: View,
-  families: readonly Family[],
-  pools: readonly SubnetPool[],
-): readonly SubnetWish[] | Rejection {
-  if (families.length === 0) return [];
-  const taken = [
-    ...[...view.networks.values()].flatMap(({ subnets }) => subnets.map(({ cidr }) => cidr)),
-    ...[...view.hosts.values()].map(({ vtep }) => vtep),
-  ];
-  const chosen: SubnetWish[] = [];
-  for (const family of families) {
-    const cidr = chooseSubnet({ pools, family, taken });
-    if (cidr === undefined) return subnetsExhausted(pools, family);
-    chosen.push({ cidr, gateway: undefined, ipRange: undefined, auxAddresses: {} });
-  }
-  return chosen;
-}
-
-function subnetsExhausted(pools: readonly SubnetPool[], family: Family): Rejection {
-  const count = subnetCount(pools, family);
-  return {
-    reason: 'SUBNETS_EXHAUSTED',
-    message:
-      count === 0n
-        ? `there is no pool of IPv${String(family)} subnets; name a subnet, or give the controller a --pool`
-        : `none of the ${String(count)} IPv${String(family)} subnets of the pools is free; name a subnet, or give the controller a further --pool`,
-  };
 }
 
 function numberCursor(context: Context, pool: string): number | undefined {

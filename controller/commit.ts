@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import { WeftError, type Rejection } from '../core/errors.js';
-import { backoffMs, deferred, pause, withDeadline, type Deferred } from '../core/lifetime.js';
+import { backoffMs, pause, withDeadline } from '../core/lifetime.js';
 import { randomMac } from '../core/mac.js';
 import type { Cache } from './cache/cache.js';
 import type { Context, CursorMove, Decision } from './domain/decision.js';
@@ -23,6 +23,7 @@ import {
   type Transaction,
 } from './store/store.js';
 import { placeOf } from './store/transaction.js';
+import { Turns } from './turns.js';
 
 /** What happens, for the metrics. */
 export interface CommitObserver {
@@ -53,7 +54,7 @@ export interface RunOptions {
 }
 
 /** Tries before a command that keeps meeting others is given up. */
-const TRIES = 12;
+const TRIES = 40;
 
 /** Milliseconds for which a view is waited for that may never come: the change that was in the way may be none of ours. */
 const CATCH_UP_MS = 3_000;
@@ -72,8 +73,8 @@ export class Committer {
   readonly #cursors = new Map<string, bigint>();
   /** By how much commits under way add to counts. */
   readonly #underway = new Map<string, number>();
-  /** Guards that a commit under way rewrites, and its end. */
-  readonly #inFlight = new Map<string, Promise<void>>();
+  /** Of commands that rewrite the same guards: decided beside each other all but one would only fail. */
+  readonly #turns = new Turns();
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -93,6 +94,7 @@ export class Committer {
   async run<Result>(decide: (context: Context) => Decision<Result>, options: RunOptions): Promise<Outcome<Result>> {
     const { cache } = this.#options;
     const { signal } = options;
+    using turn = this.#turns.open();
     let retried = false;
     let full = false;
     let obstacle = '';
@@ -103,15 +105,14 @@ export class Committer {
       if (decision.kind === 'done') return { result: decision.result, revision: cache.view.revision };
       const { transaction, moves } = decision;
       const guards = guardsOf(transaction);
-      const other = guards.map((key) => this.#inFlight.get(key)).find((each) => each !== undefined);
-      if (other !== undefined) {
-        // Decided beside it, this would only fail: one after the other is quicker, and nobody starves.
-        await other;
+      const others = turn.take(guards, signal);
+      if (others !== undefined) {
+        // What came before it in a line is to be seen: it is decided anew.
+        await others;
         continue;
       }
-      // Moved before the commit: a command that is decided meanwhile looks further on.
+      // Moved before anything is waited for: a command that is decided meanwhile looks further on.
       for (const { pool, at } of moves) remember(this.#cursors, pool, at);
-      using _turn = this.#takeTurn(guards);
       using _adding = this.#add(decision.adds ?? []);
       const committed = await this.#commit(transaction, { signal, alone: full });
       if (typeof committed === 'object' && committed.committed) {
@@ -144,18 +145,6 @@ export class Committer {
           if (left > 0) this.#underway.set(count, left);
           else this.#underway.delete(count);
         }
-      },
-    };
-  }
-
-  /** Marks guards as being rewritten, until disposed. */
-  #takeTurn(guards: readonly string[]): Disposable {
-    const turn: Deferred<void> = deferred();
-    for (const key of guards) this.#inFlight.set(key, turn.promise);
-    return {
-      [Symbol.dispose]: () => {
-        for (const key of guards) this.#inFlight.delete(key);
-        turn.resolve();
       },
     };
   }

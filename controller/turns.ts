@@ -1,0 +1,74 @@
+/**
+ * One after the other: work that rewrites the same guards stands in line for them, in the order it came. Only the first
+ * of a line is woken when the one before it is done, so a long line costs no more than its length.
+ */
+import { deferred, type Deferred } from '../core/lifetime.js';
+import { Departures } from './store/departures.js';
+
+export class Turns {
+  /** The last in each line. */
+  readonly #last = new Map<string, Promise<void>>();
+  readonly #departures = new Departures();
+
+  /** A place in no line yet. */
+  open(): Turn {
+    return new Turn(this.#last, this.#departures);
+  }
+
+  /** How many lines there are. */
+  get size(): number {
+    return this.#last.size;
+  }
+}
+
+class Turn implements Disposable {
+  readonly #last: Map<string, Promise<void>>;
+  readonly #departures: Departures;
+  #keys: readonly string[] = [];
+  #leave: (() => void) | undefined;
+
+  constructor(last: Map<string, Promise<void>>, departures: Departures) {
+    this.#last = last;
+    this.#departures = departures;
+  }
+
+  /**
+   * Has all of `keys`: at once where it returns undefined, or when others that had to be waited for are done. What it
+   * has is kept, unless there is more to have: then it gives everything back and stands in line anew, for all at once.
+   * So each waits only for those that came before it, and nobody for each other. Rejects with the signal's reason.
+   */
+  take(keys: readonly string[], signal: AbortSignal): Promise<void> | undefined {
+    if (keys.every((key) => this.#keys.includes(key))) return undefined;
+    this[Symbol.dispose]();
+    const before = keys.map((key) => this.#last.get(key)).filter((each) => each !== undefined);
+    const over: Deferred<void> = deferred();
+    for (const key of keys) this.#last.set(key, over.promise);
+    this.#keys = keys;
+    const end = (): void => {
+      for (const key of keys) if (this.#last.get(key) === over.promise) this.#last.delete(key);
+      over.resolve();
+    };
+    this.#leave = end;
+    if (before.length === 0) return undefined;
+    const ready = Promise.all(before);
+    // Who leaves early does not let those behind it pass those before it.
+    this.#leave = () => void ready.then(end);
+    return this.#wait(ready, signal);
+  }
+
+  async #wait(ready: Promise<unknown>, signal: AbortSignal): Promise<void> {
+    const woken: Deferred<void> = deferred();
+    using _leaving = this.#departures.notice(signal, woken.reject);
+    void ready.then(() => {
+      woken.resolve();
+    });
+    await woken.promise;
+  }
+
+  /** Lets those behind it have what it had. */
+  [Symbol.dispose](): void {
+    this.#keys = [];
+    this.#leave?.();
+    this.#leave = undefined;
+  }
+}

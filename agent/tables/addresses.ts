@@ -19,6 +19,9 @@ interface Step {
 
 /** Wins over the kernel's own route to a subnet (256), and goes again at once. */
 const STAND_IN_METRIC = 1;
+const RT_TABLE_LOCAL = 255;
+/** The kernel makes an IPv6 address's local route a little later than the address, by a work queue: how long to wait for it. */
+const LOCAL_ROUTE_MS = 50;
 
 /** Equivalent to `ip address show proto 87`; what others gave a sandbox is left alone. */
 export class AddressesTable implements Table<AddressRow> {
@@ -57,20 +60,25 @@ export class AddressesTable implements Table<AddressRow> {
    */
   put(rows: readonly Put<AddressRow>[]): RowResult[] {
     const results: RowResult[] = rows.map(() => undefined);
+    const steps = rows.map(({ value }, place): Step => ({ place, request: () => this.#put(value), drops: false }));
+    const isMoved = (place: number): boolean => {
+      const row = rows[place];
+      return row?.before !== undefined && familyOf(row.value.ip) === 6;
+    };
     this.#run(
       results,
-      rows.flatMap(({ value, before }, place) => {
-        const put: Step = { place, request: () => this.#put(value), drops: false };
-        return before !== undefined && familyOf(value.ip) === 6 ? this.#replacing(before, value, put) : [put];
-      }),
+      steps.filter(({ place }) => !isMoved(place)),
     );
     this.#run(
       results,
-      rows.flatMap(({ value, before }, place): Step[] => {
-        const isOver = before === undefined || familyOf(value.ip) === 6 || results[place] !== undefined;
+      rows.flatMap(({ before }, place): Step[] => {
+        const isOver = before === undefined || isMoved(place) || results[place] !== undefined;
         return isOver ? [] : [{ place, request: () => this.#drop(before), drops: true }];
       }),
     );
+    rows.forEach(({ value, before }, place) => {
+      if (before !== undefined && isMoved(place)) this.#replace(before, value, { results, place });
+    });
     return results;
   }
 
@@ -78,8 +86,7 @@ export class AddressesTable implements Table<AddressRow> {
     return dropAll(this.#handle, rows, ({ value }) => this.#drop(value));
   }
 
-  #replacing(before: AddressRow, value: AddressRow, put: Step): readonly Step[] {
-    const { place } = put;
+  #replace(before: AddressRow, value: AddressRow, { results, place }: { results: RowResult[]; place: number }): void {
     const { dev, ip, prefixLength } = value;
     const there: AddressRow = { dev: 'lo', ip, prefixLength: ADDRESS_BITS[6] };
     const route = (): Route => ({
@@ -88,14 +95,29 @@ export class AddressesTable implements Table<AddressRow> {
       metric: STAND_IN_METRIC,
       protocol: WEFT_PROTOCOL,
     });
-    return [
-      { place, request: () => this.#put(there), drops: false },
-      { place, request: () => routePut(route()), drops: false },
-      { place, request: () => this.#drop(before), drops: true },
-      put,
-      { place, request: () => routeDel(route()), drops: true },
-      { place, request: () => this.#drop(there), drops: true },
-    ];
+    // In a network's namespace it is down: what is forwarded there needs no address of the bridge.
+    const hasStandIn = this.#handle.link('lo')?.up === true;
+    const put = (request: () => Request): Step => ({ place, request, drops: false });
+    const drop = (request: () => Request): Step => ({ place, request, drops: true });
+    if (hasStandIn) {
+      this.#run(results, [put(() => this.#put(there)), put(() => routePut(route()))]);
+      this.#awaitLocal(there);
+    }
+    this.#run(results, [drop(() => this.#drop(before)), put(() => this.#put(value))]);
+    if (hasStandIn) {
+      this.#awaitLocal(value);
+      this.#run(results, [drop(() => routeDel(route())), drop(() => this.#drop(there))]);
+    }
+  }
+
+  /** Returns when the kernel takes packets for the address by that link, or it has had time enough. */
+  #awaitLocal({ dev, ip }: AddressRow): void {
+    const dst = `${ip}/${String(ADDRESS_BITS[6])}`;
+    const oif = this.#index.need(dev);
+    const until = performance.now() + LOCAL_ROUTE_MS;
+    const isThere = (): boolean =>
+      this.#handle.routes().some((route) => route.table === RT_TABLE_LOCAL && route.dst === dst && route.oif === oif);
+    while (!isThere() && performance.now() < until) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
   }
 
   #run(results: RowResult[], steps: readonly Step[]): void {

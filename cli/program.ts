@@ -28,6 +28,16 @@ const NOUNS: readonly Noun[] = [
   { name: 'host', description: 'the hosts of the cluster', load: () => import('./commands/host.js') },
   { name: 'status', description: 'the cluster at a glance', load: () => import('./commands/status.js') },
   {
+    name: 'backup',
+    description: 'write the whole state of the cluster into a file',
+    load: () => import('./commands/backup.js'),
+  },
+  {
+    name: 'restore',
+    description: "put a backup in the place of the cluster's state",
+    load: () => import('./commands/restore.js'),
+  },
+  {
     name: 'lab',
     description: 'a cluster in namespaces of this machine, to try things',
     load: () => import('./commands/lab.js'),

@@ -27,7 +27,9 @@ export function renderReference(program: Command): string {
     ...section('JSON', [
       '`--json` prints one document on stdout: the proto3 JSON of the `weft.v1` message (`proto/weft/v1/*.proto`), in which',
       'int64 is a string and a field that has its default value is absent. Lists are `{"networks":[...]}`, `{"endpoints":[...]}`',
-      'and so on; `inspect` of one name is the object, of several such a list; `rm` says `{"removed":[{"name","revision"}]}`.',
+      'and so on; `inspect` of one name is the object, of several such a list; `rm` says `{"removed":[{"name","revision"}]}`,',
+      'and so does `network prune`. The predefined networks are in lists with their name and driver, and have no id. Without',
+      '`--json`, `inspect` of a network has beside the message who is on it, where its MTU is from, and every zero.',
     ]),
     ...commands.flatMap((command) => renderCommand(command)),
   ].join('\n');

@@ -19,6 +19,7 @@ export interface SandboxNetworkOptions extends ConnectOptions {
 
 /** Throws WeftError ARGUMENT_INVALID that names the option. */
 export function parseAttachment(network: string, { ip, ip6, mac, alias = [], label }: ConnectOptions): Attachment {
+  refusePredefined(network);
   return {
     network,
     addresses: [
@@ -40,9 +41,8 @@ export function parseAttachments({ network: networks = [], ...connect }: Sandbox
     );
   }
   for (const network of networks) {
-    if (network === 'bridge' || network === 'host' || network.startsWith('container:')) {
-      throw notBuilt(`--network ${network} is not built yet; name a network made with weft network create, or none`);
-    }
+    if (network.startsWith('container:')) throw notBuilt(`--network ${network} is not built yet`);
+    if (network !== 'none') refusePredefined(network);
     if (network === '') throw new WeftError(invalid('--network', 'expected the name or id of a network, or none'));
   }
   const given = Object.keys(connect).filter((flag) => ['ip', 'ip6', 'mac', 'alias', 'label'].includes(flag));
@@ -61,6 +61,12 @@ export function parseAttachments({ network: networks = [], ...connect }: Sandbox
   const twice = networks.find((network, index) => networks.indexOf(network) !== index);
   if (twice !== undefined) throw new WeftError(invalid('--network', `${twice} stands twice`));
   return networks.map((network) => parseAttachment(network, connect));
+}
+
+/** The predefined networks are there to be seen; what attaches to them comes later. Throws WeftError OPTION_NOT_BUILT. */
+function refusePredefined(network: string): void {
+  if (!['bridge', 'host', 'none'].includes(network)) return;
+  throw notBuilt(`attaching to ${network} is not built yet; name a network made with weft network create`);
 }
 
 function notBuilt(message: string): WeftError {

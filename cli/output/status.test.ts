@@ -78,7 +78,7 @@ problems
       members: [member(1), member(2), down(3)],
     };
     expect(render({ etcd })).toContain(`
-etcd          degraded, version 3.5.1, https://192.0.2.1:2379,https://192.0.2.2:2379,https://192.0.2.3:2379
+etcd          degraded, version 3.5.1, 3 members
               1.5 GiB on disk, 400.0 MiB in use, quota 2.0 GiB (75 % of it)
               https://192.0.2.1:2379 healthy, leader
               https://192.0.2.2:2379 healthy

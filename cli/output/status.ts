@@ -38,7 +38,8 @@ function renderEtcd(etcd: EtcdStatus | undefined, warnings: readonly Warning[], 
   if (etcd === undefined) return [['etcd', paint('unknown')]];
   const { embedded, dataDir, endpoints, version, members } = etcd;
   const own = dataDir === '' ? "the controller's own" : `the controller's own, in ${dataDir}`;
-  const origin = embedded ? own : endpoints.join(',');
+  const several = members.length > 1 ? `${String(members.length)} members` : endpoints.join(',');
+  const origin = embedded ? own : several;
   const known = version === '' ? '' : `, version ${version}`;
   return [
     ['etcd', `${paint(etcdWord(members, warnings))}${known}, ${origin}`],
@@ -59,7 +60,9 @@ function etcdWord(members: readonly EtcdMember[], warnings: readonly Warning[]):
   return ill ? 'degraded' : 'healthy';
 }
 
-function renderSizes({ databaseSize, databaseSizeInUse, databaseQuota }: EtcdStatus): string {
+function renderSizes({ version, databaseSize, databaseSizeInUse, databaseQuota }: EtcdStatus): string {
+  // Nobody answered who could say.
+  if (version === '') return 'size unknown';
   const size = Number(databaseSize);
   const parts = [`${renderBytes(size)} on disk`];
   if (databaseSizeInUse > 0n) parts.push(`${renderBytes(Number(databaseSizeInUse))} in use`);

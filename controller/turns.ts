@@ -52,16 +52,18 @@ class Turn implements Disposable {
     if (before.length === 0) return undefined;
     const ready = Promise.all(before);
     // Who leaves early does not let those behind it pass those before it.
-    this.#leave = () => void ready.then(end);
+    this.#leave = () => {
+      ready.then(end, end);
+    };
     return this.#wait(ready, signal);
   }
 
   async #wait(ready: Promise<unknown>, signal: AbortSignal): Promise<void> {
     const woken: Deferred<void> = deferred();
     using _leaving = this.#departures.notice(signal, woken.reject);
-    void ready.then(() => {
+    ready.then(() => {
       woken.resolve();
-    });
+    }, woken.reject);
     await woken.promise;
   }
 

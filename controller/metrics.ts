@@ -2,6 +2,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { SyncObserver } from './api/agent-sync-service.js';
 import type { ServeObserver } from './api/serve.js';
+import type { AuditObserver } from './cache/audit.js';
 import type { CommitObserver } from './commit.js';
 import type { FanoutObserver } from './fanout/fanout.js';
 
@@ -12,6 +13,7 @@ export interface ControllerMetrics {
   readonly fanout: FanoutObserver;
   readonly sync: SyncObserver;
   readonly onMalformed: () => void;
+  readonly audit: AuditObserver;
 }
 
 /** Seconds; a commit is a few milliseconds, a wait for hosts may be many seconds. */
@@ -59,6 +61,17 @@ export function createMetrics(current: {
     help: 'Stored values that could not be read, and were skipped',
     registers,
   });
+  const audits = new Counter({
+    name: 'weft_controller_cache_audits_total',
+    help: 'Comparisons of what is known of the state with the store: equal, different, or skipped',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
+  const differences = new Counter({
+    name: 'weft_controller_cache_differences_total',
+    help: 'Objects that were not known as the store holds them, and were read anew; anything above 0 is a fault',
+    registers,
+  });
   new Gauge({
     name: 'weft_controller_cache_revision',
     help: 'The store’s revision that this controller has come to',
@@ -86,5 +99,6 @@ export function createMetrics(current: {
     fanout: { encoded: (kind) => encoded.inc({ kind }), sent: (bytes) => sent.inc(bytes) },
     sync: { refused: () => nacks.inc() },
     onMalformed: () => malformed.inc(),
+    audit: { audited: (outcome) => audits.inc({ outcome }), differences: (count) => differences.inc(count) },
   };
 }

@@ -121,6 +121,11 @@ export class Cache {
     }
   }
 
+  /** Lists the store anew, and tells what was missed. For whoever finds that the view is not what the store holds. */
+  relist(): void {
+    this.#relist.abort();
+  }
+
   /**
    * A revision without an event under our prefix (an etcd that is shared with others has such) is reached by listing.
    * Only when the store is at that revision: nobody can make us list by asking for what does not exist.

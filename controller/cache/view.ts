@@ -26,6 +26,8 @@ export interface View {
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
   /** Addresses that were given back, and are not chosen yet. */
   restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting>;
+  /** All of them, in whichever network. */
+  resting(): Iterable<Resting>;
   /** Addresses of a network that are held or rest, by their numbers. */
   takenIn(network: NetworkId, family: Family): Occupied;
   holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined;

@@ -62,6 +62,10 @@ export class LossyStore implements Store {
     return this.inner.count(...args);
   }
 
+  revisions(...args: Parameters<Store['revisions']>): ReturnType<Store['revisions']> {
+    return this.inner.revisions(...args);
+  }
+
   oldest(...args: Parameters<Store['oldest']>): ReturnType<Store['oldest']> {
     return this.inner.oldest(...args);
   }

@@ -13,6 +13,7 @@ import { restoringServices } from './api/restoring.js';
 import type { Serve } from './api/serve.js';
 import type { Services } from './api/server.js';
 import type { Restores } from './backup/restores.js';
+import { CacheAudit } from './cache/audit.js';
 import { Cache } from './cache/cache.js';
 import { Committer } from './commit.js';
 import { Declarations } from './declarations.js';
@@ -79,6 +80,8 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
     await following[Symbol.asyncDispose]();
     return undefined;
   }
+  const audit = new CacheAudit({ cache, store, log, observer: metrics.audit });
+  const auditing = inBackground((ended) => audit.run(ended));
   const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
   const committer = new Committer({
     ...{ store, cache, observer: metrics.commit, clock, settings },
@@ -96,11 +99,11 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),
     }),
-    agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
+    agentSync: agentSyncService(serve, { cache, committer, fanout, epoch, observer: metrics.sync }),
   };
   return {
     services,
-    over: following.done,
+    over: Promise.race([following.done, auditing.done]),
     revision: () => cache.view.revision,
     streams: () => fanout.size,
     dismiss: () => {
@@ -110,6 +113,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       fanout[Symbol.dispose]();
       declarations[Symbol.dispose]();
       scarcity[Symbol.dispose]();
+      await auditing[Symbol.asyncDispose]();
       await following[Symbol.asyncDispose]();
     },
   };

@@ -1,4 +1,5 @@
 /** One epoch after the other, on one port, until the signal aborts. */
+import { isAborted } from '../core/lifetime.js';
 import { restoringServices } from './api/restoring.js';
 import type { RunningServer, Services } from './api/server.js';
 import { aborted, openEpoch, type Epoch, type EpochOptions } from './epoch.js';
@@ -25,7 +26,7 @@ export async function serveCluster(options: ServingOptions, signal: AbortSignal)
       await Promise.race([aborted(signal), epoch.over]);
       // Before the server: it would wait for the agents' streams.
       epoch.dismiss();
-      if (signal.aborted) await server[Symbol.asyncDispose]();
+      if (isAborted(signal)) await server[Symbol.asyncDispose]();
       else server.offer(restoringServices(options.serve, { ...options, meta }));
     }
   } finally {

@@ -9,6 +9,7 @@ import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
 import { CHANNEL_OPTIONS, CONTROLLER_SERVER_NAME } from '../proto/channel.js';
 import {
   AgentSyncServiceClient,
+  type Declaration,
   type Hello,
   type SyncRequest,
   type SyncResponse,
@@ -122,7 +123,7 @@ export async function openController(
         ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
       }),
-      agentSync: agentSyncService(serve, { cache, committer, fanout, observer: metrics.sync }),
+      agentSync: agentSyncService(serve, { cache, committer, fanout, epoch, observer: metrics.sync }),
     },
   });
   const clients: TestClient[] = [];
@@ -253,6 +254,12 @@ export class ScriptedAgent {
 
   report(value: { readyEndpointIds?: string[]; removedEndpointIds?: string[] }): void {
     this.send({ $case: 'report', value: { readyEndpointIds: [], removedEndpointIds: [], ...value } });
+  }
+
+  /** Says what the host runs, in answer to a Welcome that asks for it. */
+  async declare(value: Partial<Declaration>): Promise<void> {
+    const welcome = await this.until((message) => message.$case === 'welcome');
+    this.send({ $case: 'declaration', value: { epoch: welcome.value.epoch, networks: [], endpoints: [], ...value } });
   }
 
   /** The first message, earlier or to come, that `is` recognises. */

@@ -1,7 +1,8 @@
 /** AgentSyncService: see proto/weft/v1/agent_sync.proto. One host's stream, from hello to its end. */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { parseCidr, prefixLengthOf, type Cidr } from '../../core/address.js';
 import { WeftError, invalid } from '../../core/errors.js';
-import { parseHostId } from '../../core/ids.js';
+import { parseHostId, type HostId } from '../../core/ids.js';
 import { anySignal, deferred, type Deferred } from '../../core/lifetime.js';
 import { isName } from '../../core/name.js';
 import { objectionToRange } from '../../core/special-range.js';
@@ -9,15 +10,18 @@ import {
   AgentSyncServiceService,
   SyncResponse,
   type AgentSyncServiceServer,
+  type Declaration,
   type Hello,
+  type HostPrefixes,
   type SyncRequest,
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
 import type { Committer } from '../commit.js';
-import { registerHost, type RegisterHost } from '../domain/host.js';
+import { registerHost, updateHost, type RegisterHost } from '../domain/host.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Session, SessionStream } from '../fanout/session.js';
 import type { Principal } from '../identity/principal.js';
+import { takeDeclaration } from './declaration.js';
 import { Reports } from './reports.js';
 import type { CallInfo, Serve } from './serve.js';
 import { Checker, quote } from './validate.js';
@@ -27,6 +31,7 @@ export interface AgentSyncServiceOptions {
   readonly committer: Committer;
   readonly fanout: Fanout;
   readonly observer: SyncObserver;
+  readonly epoch: string;
 }
 
 /** What happens, for the metrics. */
@@ -49,8 +54,12 @@ export const AGENT_SYNC_DEFINITION = {
   },
 } as const;
 
-/** Milliseconds in which an agent says hello. */
+/** Milliseconds in which an agent says hello, and in which it says what it runs. */
 const HELLO_MS = 10_000;
+const DECLARATION_MS = 30_000;
+
+/** Where a host's own routes lead: more than these it is not asked to say. */
+const PREFIXES = 256;
 
 export function agentSyncService(serve: Serve, options: AgentSyncServiceOptions): AgentSyncServiceServer {
   return {
@@ -65,6 +74,10 @@ class AgentStream {
   readonly #info: CallInfo;
   readonly #options: AgentSyncServiceOptions;
   readonly #hello = deferred<Hello>();
+  readonly #declaration = deferred<Declaration>();
+  /** Where the host's routes lead, as it said last; undefined: it has said nothing since that was recorded. */
+  #prefixes: readonly Cidr[] | undefined;
+  #recording: Promise<void> | undefined;
   /** Settles when the stream is over: resolved when the agent ended it, rejected with what it is ended with. */
   readonly #over: Deferred<void> = deferred();
   readonly #ended = new AbortController();
@@ -94,30 +107,75 @@ class AgentStream {
       this.#room?.reject(new Error('the stream has ended'));
       if (this.#session !== undefined) fanout.close(this.#session);
       await this.#reports?.settled();
+      await this.#recording;
     }
   }
 
   async #follow(hello: Hello): Promise<void> {
-    const { committer, cache, fanout } = this.#options;
+    const { committer, cache, fanout, epoch } = this.#options;
     const command = readHello(hello, this.#info.principal);
     const signal = anySignal(this.#info.signal, this.#ended.signal);
     const { requestId, log } = this.#info;
-    const { result: host } = await committer.run((context) => registerHost(context, command), { requestId, signal });
+    // What an agent followed until now is not this state: it may run what this state does not have.
+    const known = cache.view.hosts.get(command.id);
+    const declare = !['', epoch].includes(hello.epoch) && known?.declaredEpoch !== epoch;
+    const { result: host } = await committer.run(
+      (context) => registerHost(context, { ...command, declaredEpoch: declare ? undefined : epoch }),
+      { requestId, signal },
+    );
     signal.throwIfAborted();
     this.#reports = new Reports({ cache, committer, hostId: host.id, signal, log });
     this.#session = fanout.open({
       host,
+      declare,
       stream: this.#toSessionStream(),
       onBroken: (error) => {
         this.#fail(error);
       },
     });
     log.info(
-      { host: host.name, hostId: host.id, vtep: host.vtep, number: host.number, session: this.#session.id },
+      { host: host.name, hostId: host.id, vtep: host.vtep, number: host.number, session: this.#session.id, declare },
       'host connected',
     );
+    if (declare) {
+      const declaration = await this.#declared();
+      if (declaration === undefined) return;
+      await takeDeclaration(declaration, { cache, committer, host, epoch, requestId, signal, log });
+      this.#session.begin();
+    }
     await this.#over.promise;
     log.info({ host: host.name, session: this.#session.id }, 'host disconnected');
+  }
+
+  /** What the host says it runs; undefined: it has ended the stream. */
+  async #declared(): Promise<Declaration | undefined> {
+    const impatience = setTimeout(() => {
+      const problem = `it did not come within ${String(DECLARATION_MS / 1_000)} seconds`;
+      this.#fail(new WeftError(invalid('declaration', problem)));
+    }, DECLARATION_MS);
+    try {
+      return (await Promise.race([this.#declaration.promise, this.#over.promise])) ?? undefined;
+    } finally {
+      clearTimeout(impatience);
+    }
+  }
+
+  /** Writes down where the host's routes lead, one after the other and in the end what it said last. */
+  async #record(hostId: HostId): Promise<void> {
+    const { committer } = this.#options;
+    const { requestId, log } = this.#info;
+    for (let next = this.#prefixes; next !== undefined; next = this.#prefixes) {
+      const prefixes = next;
+      this.#prefixes = undefined;
+      try {
+        const run = { requestId, signal: this.#ended.signal };
+        await committer.run((context) => updateHost(context, { id: hostId, prefixes }), run);
+      } catch (error) {
+        if (this.#ended.signal.aborted) return;
+        log.warn({ err: error }, "a host's routes could not be recorded; they are when it connects again");
+      }
+    }
+    this.#recording = undefined;
   }
 
   #listen(): void {
@@ -169,6 +227,16 @@ class AgentStream {
       case 'report':
         this.#reports?.take(message.value);
         break;
+      case 'declaration':
+        if (message.value.epoch === this.#options.epoch) this.#declaration.resolve(message.value);
+        break;
+      case 'prefixes': {
+        const check = new Checker();
+        this.#prefixes = readPrefixes(check, 'prefixes', message.value);
+        check.done();
+        this.#recording ??= this.#record(session.host.id);
+        break;
+      }
       default:
         // A message of a newer agent; what this controller does not know it cannot need.
         break;
@@ -204,7 +272,22 @@ function readHello(hello: Hello, { name }: Principal): RegisterHost {
   if (!isName(name)) check.refuse('certificate', `${quote(name)} cannot be a host's name`);
   if (!/^[\x21-\x7e]{0,64}$/.test(hello.version))
     check.refuse('hello.version', `${quote(hello.version)} is no version`);
+  const prefixes = hello.prefixes === undefined ? undefined : readPrefixes(check, 'hello.prefixes', hello.prefixes);
   check.done();
   if (id === undefined || vtep === undefined) throw new RangeError('a checked hello has both');
-  return { id, name, vtep, version: hello.version };
+  return { id, name, vtep, version: hello.version, prefixes };
+}
+
+/** Sorted, and each once. Those in which no network could have its subnet are of no interest. */
+function readPrefixes(check: Checker, field: string, { cidrs }: HostPrefixes): readonly Cidr[] {
+  if (cidrs.length > PREFIXES) {
+    check.refuse(`${field}.cidrs`, `${String(cidrs.length)} are too many: at most ${String(PREFIXES)}`);
+    return [];
+  }
+  const read = cidrs.flatMap((text, index) => {
+    const cidr = parseCidr(text);
+    if (cidr === undefined) check.refuse(`${field}.cidrs[${String(index)}]`, `${quote(text)} is no subnet`);
+    return cidr === undefined || prefixLengthOf(cidr) === 0 || objectionToRange(cidr) !== undefined ? [] : [cidr];
+  });
+  return [...new Set(read)].sort();
 }

@@ -23,7 +23,7 @@ import type { Fanout } from '../fanout/fanout.js';
 import type { Meta } from '../meta.js';
 import type { Store } from '../store/store.js';
 import { clusterWarnings, etcdWarnings } from '../warnings.js';
-import { toMessage } from './host-service.js';
+import { toMessages } from './host-service.js';
 import { viewAt } from './reads.js';
 import type { Serve } from './serve.js';
 import { Checker } from './validate.js';
@@ -60,7 +60,7 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
         etcd: report.status,
         networks: view.networks.size,
         endpoints: view.endpoints.size,
-        hosts: hosts.map((host) => toMessage(fanout, host)),
+        hosts: toMessages(fanout, hosts),
         warnings: [...etcdWarnings(report), ...clusterWarnings(concerns)],
       };
     }),

@@ -1,5 +1,5 @@
 /** HostService: see proto/weft/v1/host.proto. */
-import type { Host } from '../../core/model.js';
+import type { Host, Problem } from '../../core/model.js';
 import { encodeHost } from '../../proto/codec.js';
 import {
   HostState,
@@ -11,6 +11,7 @@ import {
   type ListHostsResponse,
 } from '../../proto/gen/weft/v1/host.js';
 import type { Cache } from '../cache/cache.js';
+import { collisionsOf, describeCollision } from '../domain/collisions.js';
 import type { Fanout } from '../fanout/fanout.js';
 import { readPage, takePage } from './page.js';
 import { findHost, viewAt } from './reads.js';
@@ -22,6 +23,9 @@ export interface HostServiceOptions {
   readonly fanout: Fanout;
 }
 
+/** Collisions that a host's message names. */
+const COLLISIONS = 20;
+
 export function hostService(serve: Serve, { cache, fanout }: HostServiceOptions): HostServiceServer {
   return {
     get: serve.unary<GetHostRequest, GetHostResponse>('HostService/Get', async (request, { signal }) => {
@@ -30,7 +34,8 @@ export function hostService(serve: Serve, { cache, fanout }: HostServiceOptions)
       const minRevision = check.revision('min_revision', request.minRevision);
       check.done();
       const view = await viewAt(cache, minRevision, signal);
-      return { host: toMessage(fanout, findHost(view, reference)), revision: view.revision };
+      const [host] = toMessages(fanout, [findHost(view, reference)]);
+      return { host, revision: view.revision };
     }),
 
     list: serve.unary<ListHostsRequest, ListHostsResponse>('HostService/List', async (request, { signal }) => {
@@ -40,21 +45,29 @@ export function hostService(serve: Serve, { cache, fanout }: HostServiceOptions)
       check.done();
       const view = await viewAt(cache, minRevision, signal);
       const { items, nextPageToken } = takePage(view.hosts.values(), page);
-      return { hosts: items.map((host) => toMessage(fanout, host)), nextPageToken, revision: view.revision };
+      return { hosts: toMessages(fanout, items), nextPageToken, revision: view.revision };
     }),
   };
 }
 
-/** A host as it is stored, with what only a running controller knows of it. */
-export function toMessage(fanout: Fanout, host: Host): HostMessage {
+/** Hosts as they are stored, with what only a running controller knows of them. */
+export function toMessages(fanout: Fanout, hosts: readonly Host[]): HostMessage[] {
+  const collisions = collisionsOf(fanout.view, hosts);
+  return hosts.map((host) => {
+    const own = collisions.filter((each) => each.host === host).slice(0, COLLISIONS);
+    return toMessage(fanout, host, own.map(describeCollision));
+  });
+}
+
+function toMessage(fanout: Fanout, host: Host, collisions: readonly Problem[]): HostMessage {
   const session = fanout.sessionOf(host.id);
   const message = encodeHost(host);
-  if (session === undefined) return { ...message, state: HostState.HOST_STATE_UNREACHABLE };
+  if (session === undefined) return { ...message, state: HostState.HOST_STATE_UNREACHABLE, problems: [...collisions] };
   return {
     ...message,
     state: HostState.HOST_STATE_READY,
     // With nothing open, it has everything there is.
     ackedRevision: session.openRevision === undefined ? fanout.view.revision : session.ackedRevision,
-    problems: session.problems.map((problem) => ({ ...problem })),
+    problems: [...session.problems, ...collisions].map((problem) => ({ ...problem })),
   };
 }

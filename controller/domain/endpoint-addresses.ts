@@ -43,7 +43,8 @@ export function chooseAddresses(
   return { asked, chosen, moves };
 }
 
-function refuseWanted(
+/** Refuses with ARGUMENT_INVALID, ADDRESS_TAKEN. */
+export function refuseWanted(
   view: View,
   network: Network,
   { address, field }: { readonly address: IpAddress; readonly field: string },

@@ -158,7 +158,7 @@ function rest(draft: Draft, { view, settings, nowMs }: Context, endpoint: Endpoi
  * Keeps a sandbox from coming to be on two networks that overlap, however their subnets change beside this: those of
  * its other networks must be as they were seen, and what changes any of them is told that it is not alone with it.
  */
-function guardSubnets(draft: Draft, view: View, { id, networkId, hostId, sandbox }: CreateEndpoint): void {
+export function guardSubnets(draft: Draft, view: View, { id, networkId, hostId, sandbox }: CreateEndpoint): void {
   const others = [...view.endpointsIn(hostId, sandbox).values()].map((endpoint) => endpoint.networkId);
   if (others.length === 0) return;
   for (const other of others) {
@@ -190,7 +190,8 @@ function refuseForeign(endpoint: Endpoint, { hostId }: EndpointCommand): Rejecti
 /** Networks of one sandbox: a create compares and rewrites something of each, in one transaction. */
 const SANDBOX_NETWORKS = 32;
 
-function refuseSandbox(view: View, network: Network, command: CreateEndpoint): Rejection | undefined {
+/** Refuses with ALREADY_CONNECTED, SUBNETS_OVERLAP, QUOTA_REACHED. */
+export function refuseSandbox(view: View, network: Network, command: CreateEndpoint): Rejection | undefined {
   const { hostId, sandbox } = command;
   const host = view.hosts.get(hostId)?.name ?? hostId;
   const others = view.endpointsIn(hostId, sandbox);
@@ -224,7 +225,8 @@ function refuseSandbox(view: View, network: Network, command: CreateEndpoint): R
       };
 }
 
-function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejection | undefined {
+/** Refuses with MAC_TAKEN. */
+export function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejection | undefined {
   const holder = mac === undefined ? undefined : view.holderOfMac(network.id, mac);
   if (holder === undefined) return undefined;
   const message = `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`;

@@ -1,5 +1,5 @@
 /** The rules for a host that says hello: who it is, where it is reached, and which number it has. */
-import type { IpAddress } from '../../core/address.js';
+import type { Cidr, IpAddress } from '../../core/address.js';
 import type { Rejection } from '../../core/errors.js';
 import type { HostId } from '../../core/ids.js';
 import type { Host } from '../../core/model.js';
@@ -18,6 +18,10 @@ export interface RegisterHost {
   readonly name: string;
   readonly vtep: IpAddress;
   readonly version: string;
+  /** Where its own interfaces and routes lead, in order; undefined: as they are known. */
+  readonly prefixes?: readonly Cidr[] | undefined;
+  /** The epoch, where the host has nothing to declare in it or has declared it; undefined: as it is known. */
+  readonly declaredEpoch?: string | undefined;
 }
 
 /**
@@ -59,7 +63,8 @@ function refuse(view: View, known: Host | undefined, { id, name, vtep }: Registe
   return undefined;
 }
 
-function admit(context: Context, { id, name, vtep, version }: RegisterHost): Decision<Host> {
+function admit(context: Context, command: RegisterHost): Decision<Host> {
+  const { id, name, vtep, version, prefixes = [], declaredEpoch = '' } = command;
   const { view } = context;
   const at = context.cursor('host-number');
   const number = chooseNumber({
@@ -74,13 +79,13 @@ function admit(context: Context, { id, name, vtep, version }: RegisterHost): Dec
       message: `all ${String(HOST_NUMBER_RANGE.last)} host numbers are in use`,
     };
   }
-  const host: Host = { id, name, vtep, number, version, prefixes: [], declaredEpoch: '', revision: 0n };
+  const host: Host = { id, name, vtep, number, version, prefixes, declaredEpoch, revision: 0n };
   const transaction = new Draft()
     .create(putHost(host))
     .claim(guardKey.hostName(name), id)
     .claim(guardKey.vtep(vtep), id)
     .claim(guardKey.hostNumber(number), id)
-    // So that a subnet chosen beside it is chosen again, knowing this tunnel address.
+    // So that a subnet chosen beside it is chosen again, knowing where this host's routes lead.
     .put({ key: spaceGuard(), value: Buffer.from(id) })
     .build();
   return {
@@ -91,17 +96,28 @@ function admit(context: Context, { id, name, vtep, version }: RegisterHost): Dec
   };
 }
 
-function update(known: Host, { id, name, vtep, version }: RegisterHost): Decision<Host> {
-  if (known.vtep === vtep && known.version === version && known.name === name) return { kind: 'done', result: known };
-  const host: Host = { ...known, name, vtep, version };
-  const draft = new Draft().replace(putHost(host), known.revision);
-  if (known.vtep !== vtep) {
-    draft
-      .release(guardKey.vtep(known.vtep))
-      .claim(guardKey.vtep(vtep), id)
-      .put({ key: spaceGuard(), value: Buffer.from(id) });
+function update(known: Host, command: RegisterHost): Decision<Host> {
+  const { id, name, vtep, version, prefixes = known.prefixes, declaredEpoch = known.declaredEpoch } = command;
+  const host: Host = { ...known, name, vtep, version, prefixes, declaredEpoch };
+  const samePlaces = known.vtep === vtep && known.prefixes.join() === prefixes.join();
+  if (samePlaces && known.version === version && known.name === name && known.declaredEpoch === declaredEpoch) {
+    return { kind: 'done', result: known };
   }
+  const draft = new Draft().replace(putHost(host), known.revision);
+  if (known.vtep !== vtep) draft.release(guardKey.vtep(known.vtep)).claim(guardKey.vtep(vtep), id);
+  // So that a subnet chosen beside it is chosen again.
+  if (!samePlaces) draft.put({ key: spaceGuard(), value: Buffer.from(id) });
   return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...host, revision }), moves: [] };
+}
+
+/** What a host says of itself after it was registered; the rest stays. Refuses with HOST_NOT_FOUND. */
+export function updateHost(
+  { view }: Context,
+  { id, ...change }: Pick<RegisterHost, 'id' | 'prefixes' | 'declaredEpoch'>,
+): Decision<Host> {
+  const known = view.hosts.get(id);
+  if (known === undefined) return { reason: 'HOST_NOT_FOUND', message: `there is no host ${id}` };
+  return update(known, { id, name: known.name, vtep: known.vtep, version: known.version, ...change });
 }
 
 /** The highest number in use: where a controller that has just started goes on. */

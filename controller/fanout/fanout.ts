@@ -34,6 +34,8 @@ export interface OpenOptions {
   readonly host: Host;
   readonly stream: SessionStream;
   readonly onBroken: (error: unknown) => void;
+  /** Ask the host first what it runs; its snapshot follows when the session is told to `begin`. */
+  readonly declare?: boolean;
 }
 
 export class Fanout implements Disposable {
@@ -93,17 +95,17 @@ export class Fanout implements Disposable {
   }
 
   /** Begins a host's stream with everything in its span. An earlier stream of the host is ended: its agent is gone. */
-  open({ host, stream, onBroken }: OpenOptions): Session {
+  open({ host, stream, onBroken, declare = false }: OpenOptions): Session {
     const { clusterId, epoch, observer } = this.#options;
     if (this.#closed) throw stopping();
     this.#sessions
       .get(host.id)
       ?.end(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
     const welcome = (session: string): Encoded =>
-      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare: false });
+      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare });
     const session = new Session(
       {
-        ...{ host, stream, onBroken, welcome },
+        ...{ host, stream, onBroken, welcome, held: declare },
         refresh: (networks) => this.#refresh(host.id, networks),
         onSent: (bytes) => {
           observer.sent(bytes);

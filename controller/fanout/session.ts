@@ -33,6 +33,8 @@ export interface SessionOptions {
   readonly refresh: Refresh;
   /** The first message. */
   readonly welcome: (session: string) => Encoded;
+  /** Nothing but the first message is sent before `begin`. */
+  readonly held?: boolean;
   /** Called for all bytes handed to the stream. */
   readonly onSent: (bytes: number) => void;
   /** Called when sending broke: the stream is gone, or a fault of ours. */
@@ -64,6 +66,8 @@ export class Session {
   #stale: Set<NetworkId> | undefined;
   #sending = false;
   #ended = false;
+  #welcomed = false;
+  #held: boolean;
   readonly #unacked = new Unacked();
   #ackedRevision = 0n;
   #inSyncRevision = 0n;
@@ -72,6 +76,7 @@ export class Session {
   /** Begins with a snapshot of `span` at `revision`, sent when first kicked. */
   constructor(options: SessionOptions, span: ReadonlySet<NetworkId>, revision: bigint) {
     this.#options = options;
+    this.#held = options.held ?? false;
     this.#stale = new Set(span);
     this.#unacked.add(revision);
   }
@@ -127,6 +132,12 @@ export class Session {
     });
   }
 
+  /** Lets a stream that was held go on to its snapshot. */
+  begin(): void {
+    this.#held = false;
+    this.kick();
+  }
+
   /** The host's kernel has everything up to `revision`. False: it was never told so much, and is not believed. */
   acknowledge(revision: bigint, notices: readonly Problem[] = []): boolean {
     if (revision > this.#inSyncRevision) return false;
@@ -152,8 +163,11 @@ export class Session {
 
   async #send(): Promise<void> {
     try {
-      if (this.#inSyncRevision === 0n) await this.#write(this.#options.welcome(this.id));
-      while (!this.#ended && (this.#queue.length > 0 || this.#stale !== undefined)) {
+      if (!this.#welcomed) {
+        this.#welcomed = true;
+        await this.#write(this.#options.welcome(this.id));
+      }
+      while (!this.#ended && !this.#held && (this.#queue.length > 0 || this.#stale !== undefined)) {
         const { revision, items } = this.#take();
         for (const item of items) await this.#write(item);
         // Told before it is written: the answer may be here before the write returns.

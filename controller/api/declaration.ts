@@ -1,0 +1,90 @@
+/** What a host says it runs, since before a restore, taken into the restored state. */
+import type { Logger } from '../../core/daemon/log.js';
+import { WeftError } from '../../core/errors.js';
+import type { Host } from '../../core/model.js';
+import { WireError, decodeEndpoint, decodeNetwork } from '../../proto/codec.js';
+import type { Declaration } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { Cache } from '../cache/cache.js';
+import type { Commits, Outcome } from '../commit.js';
+import { adoptEndpoint, adoptNetwork, endpointsGone } from '../domain/adopt.js';
+import type { Context, Decision } from '../domain/decision.js';
+import { deleteEndpoint, releaseEndpoint } from '../domain/endpoint.js';
+import { updateHost } from '../domain/host.js';
+
+/** Commits that are under way at once. */
+const AT_ONCE = 64;
+
+export interface DeclarationOptions {
+  readonly cache: Cache;
+  readonly committer: Commits;
+  readonly host: Host;
+  readonly epoch: string;
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/**
+ * Takes over what the state lacks, lets go what the host does not have any more, and notes that the host has declared
+ * itself. What cannot be taken over is logged, and left out. Throws what stands against all of it: the store does not
+ * answer, or it was restored again.
+ */
+export async function takeDeclaration(declaration: Declaration, options: DeclarationOptions): Promise<void> {
+  const { cache, committer, host, epoch, log, ...run } = options;
+  const networks = readEach(declaration.networks, decodeNetwork, log);
+  const endpoints = readEach(declaration.endpoints, decodeEndpoint, log).filter(({ hostId }) => hostId === host.id);
+  const commit = <Result>(rule: (context: Context) => Decision<Result>): Promise<Outcome<Result>> =>
+    committer.run(rule, run);
+
+  let refused = 0;
+  const tryEach = <T extends { readonly id: string }>(
+    what: string,
+    items: readonly T[],
+    rule: (context: Context, item: T) => Decision<unknown>,
+  ): Promise<void> =>
+    forEach(items, async (item) => {
+      try {
+        await commit((context) => rule(context, item));
+      } catch (error) {
+        if (!(error instanceof WeftError) || error.status === 'UNAVAILABLE') throw error;
+        refused += 1;
+        log.warn({ host: host.name, [what]: item.id, reason: error.reason, refusal: error.message }, 'not taken over');
+      }
+    });
+
+  await tryEach('networkId', networks, adoptNetwork);
+  const gone = endpointsGone(cache.view, host.id, new Set(endpoints.map(({ id }) => id)));
+  await forEach(gone, async ({ id }) => {
+    await commit((context) => deleteEndpoint(context, { id, hostId: host.id }));
+    await commit((context) => releaseEndpoint(context, { id, hostId: host.id }));
+  });
+  await tryEach('endpointId', endpoints, adoptEndpoint);
+  await commit((context) => updateHost(context, { id: host.id, declaredEpoch: epoch }));
+  const counts = { networks: networks.length, endpoints: endpoints.length, gone: gone.length, refused };
+  log.info({ host: host.name, ...counts }, 'host has said what it runs');
+}
+
+/** What can be read of it: one thing that cannot must not cost a host all others. */
+function readEach<Message extends { readonly id: string }, Model>(
+  messages: readonly Message[],
+  decode: (message: Message) => Model,
+  log: Logger,
+): readonly Model[] {
+  return messages.flatMap((message) => {
+    try {
+      return [decode(message)];
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      log.warn({ field: error.field, id: message.id.slice(0, 64), err: error }, 'a declared thing cannot be read');
+      return [];
+    }
+  });
+}
+
+async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const rest = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of rest) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+}

@@ -21,11 +21,12 @@ import type { Settings } from './domain/settings.js';
 import { defaultPools, type SubnetPool } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd-status.js';
 import { Fanout } from './fanout/fanout.js';
+import { HistoryTrimmer } from './history.js';
 import { untilMetaChanges, type Meta } from './meta.js';
 import type { ControllerMetrics } from './metrics.js';
 import { ScarcityWatch } from './scarcity-watch.js';
 import { objectKey } from './store/keys.js';
-import type { Store } from './store/store.js';
+import type { Compare, Store } from './store/store.js';
 
 /** What epochs share. */
 export interface EpochOptions {
@@ -33,6 +34,8 @@ export interface EpochOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly settings: Settings;
+  /** Holders of addresses that are remembered at most. */
+  readonly historyRecords: number;
   /** Empty: the defaults, which follow the cluster's id. */
   readonly pools: readonly SubnetPool[];
   readonly metrics: ControllerMetrics;
@@ -83,10 +86,10 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const audit = new CacheAudit({ cache, store, log, observer: metrics.audit });
   const auditing = inBackground((ended) => audit.run(ended));
   const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
-  const committer = new Committer({
-    ...{ store, cache, observer: metrics.commit, clock, settings },
-    fence: () => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision }),
-  });
+  const fence = (): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision });
+  const committer = new Committer({ store, cache, observer: metrics.commit, clock, settings, fence });
+  const trimmer = new HistoryTrimmer({ store, log, records: options.historyRecords, fence });
+  const trimming = inBackground((ended) => trimmer.run(ended));
   const declarations = new Declarations({ view: () => cache.view, epoch, clock, log });
   const gated = declarations.gate(committer);
   const scarcity = new ScarcityWatch({ cache, log });
@@ -103,7 +106,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   };
   return {
     services,
-    over: Promise.race([following.done, auditing.done]),
+    over: Promise.race([following.done, auditing.done, trimming.done]),
     revision: () => cache.view.revision,
     streams: () => fanout.size,
     dismiss: () => {
@@ -113,6 +116,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       fanout[Symbol.dispose]();
       declarations[Symbol.dispose]();
       scarcity[Symbol.dispose]();
+      await trimming[Symbol.asyncDispose]();
       await auditing[Symbol.asyncDispose]();
       await following[Symbol.asyncDispose]();
     },

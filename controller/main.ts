@@ -70,7 +70,7 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
   await serveCluster(
     {
       ...{ store, log, clock: systemClock, metrics, restores },
-      ...{ settings: options.settings, pools: options.pools },
+      ...{ settings: options.settings, historyRecords: options.historyRecords, pools: options.pools },
       serve: new Serve({ log, observer: metrics.serve }),
       readEtcd: (until) => readEtcd(etcd, until),
       loadMeta: () => inPlainWords(loadOrCreateMeta(store, log, signal)),

@@ -29,6 +29,8 @@ export interface AuditOptions {
   readonly observer: AuditObserver;
   /** Milliseconds from one audit to the next, a tenth more or less. Default 600,000. */
   readonly everyMs?: number;
+  /** Milliseconds after which a watch that should bring something and does not is taken for broken. Default 10,000. */
+  readonly patienceMs?: number;
 }
 
 /** A key of which view and store do not say the same. `undefined`: it is not there. */
@@ -48,6 +50,9 @@ const NAMED = 10;
 
 /** Milliseconds in which a watch that works brings what the store has. */
 const CATCH_UP_MS = 500;
+
+/** Milliseconds after which one that has more to bring, and brings nothing, is taken for broken. */
+const PATIENCE_MS = 10_000;
 
 /** How often it is tried to find the view at one revision with the store. */
 const TRIES = 3;
@@ -101,23 +106,27 @@ export class CacheAudit {
   async #compare(signal: AbortSignal): Promise<readonly Difference[] | 'inconclusive'> {
     const { store, cache } = this.#options;
     const { revision: newest } = await store.get(objectKey.meta(), signal);
-    await this.#catchUp(newest, signal);
+    // It may never come to it, where nothing of ours has happened since.
+    await this.#comesTo(newest, CATCH_UP_MS, signal);
     const { revision, entries } = snapshot(cache.view);
     // Behind the store, the view says that nothing of ours has happened since.
     const at = revision > newest ? revision : newest;
     const differences = await this.#readable(await this.#differences(entries, at, signal), signal);
-    // It was only late, where it has moved on from there meanwhile.
-    const wasLate = revision < newest && cache.view.revision > revision;
-    return differences.length > 0 && wasLate ? 'inconclusive' : differences;
+    if (differences.length === 0 || revision >= newest) return differences;
+    // Where it moves on from there, it was only late.
+    const movesOn = await this.#comesTo(revision + 1n, this.#options.patienceMs ?? PATIENCE_MS, signal);
+    return movesOn ? 'inconclusive' : differences;
   }
 
-  /** Gives the view a moment to come to a revision, which it may never do: see Cache.atLeast. */
-  async #catchUp(revision: bigint, signal: AbortSignal): Promise<void> {
+  /** Whether the view comes to `revision` in time. */
+  async #comesTo(revision: bigint, withinMs: number, signal: AbortSignal): Promise<boolean> {
     const { cache } = this.#options;
-    const deadline = performance.now() + CATCH_UP_MS;
-    while (cache.view.revision < revision && performance.now() < deadline) {
+    const deadline = performance.now() + withinMs;
+    while (cache.view.revision < revision) {
+      if (performance.now() > deadline) return false;
       if (!(await pause(20, signal))) signal.throwIfAborted();
     }
+    return true;
   }
 
   /** What the store had at revision `at` and is not in `entries`, or the other way about. */

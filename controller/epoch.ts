@@ -92,11 +92,11 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const trimming = inBackground((ended) => trimmer.run(ended));
   const declarations = new Declarations({ view: () => cache.view, epoch, clock, log });
   const gated = declarations.gate(committer);
-  const scarcity = new ScarcityWatch({ cache, log });
+  const scarcity = new ScarcityWatch({ cache, log, observer: metrics.scarcity });
   const pools = options.pools.length > 0 ? options.pools : defaultPools(clusterId);
   const services = {
     network: networkService(serve, { cache, committer: gated, clock, pools }),
-    endpoint: endpointService(serve, { store, cache, committer: gated, fanout }),
+    endpoint: endpointService(serve, { store, cache, committer: gated, clock, fanout }),
     host: hostService(serve, { cache, fanout }),
     cluster: clusterService(serve, {
       ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },

@@ -5,6 +5,7 @@ import type { ServeObserver } from './api/serve.js';
 import type { AuditObserver } from './cache/audit.js';
 import type { CommitObserver } from './commit.js';
 import type { FanoutObserver } from './fanout/fanout.js';
+import type { ScarcityObserver } from './scarcity-watch.js';
 
 export interface ControllerMetrics {
   readonly registry: Registry;
@@ -12,6 +13,7 @@ export interface ControllerMetrics {
   readonly commit: CommitObserver;
   readonly fanout: FanoutObserver;
   readonly sync: SyncObserver;
+  readonly scarcity: ScarcityObserver;
   readonly onMalformed: () => void;
   readonly audit: AuditObserver;
 }
@@ -80,6 +82,11 @@ export function createMetrics(current: {
       this.set(Number(current.revision()));
     },
   });
+  const scarce = new Gauge({
+    name: 'weft_controller_scarce_networks',
+    help: 'Networks of which at least 90 % of the addresses of a family are held or rest',
+    registers,
+  });
   new Gauge({
     name: 'weft_controller_streams',
     help: 'Agents that follow the state through this controller',
@@ -98,6 +105,7 @@ export function createMetrics(current: {
     },
     fanout: { encoded: (kind) => encoded.inc({ kind }), sent: (bytes) => sent.inc(bytes) },
     sync: { refused: () => nacks.inc() },
+    scarcity: { counted: (networks) => scarce.set(networks) },
     onMalformed: () => malformed.inc(),
     audit: { audited: (outcome) => audits.inc({ outcome }), differences: (count) => differences.inc(count) },
   };

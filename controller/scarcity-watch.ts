@@ -6,9 +6,15 @@ import type { Cache } from './cache/cache.js';
 import type { ObjectChange } from './cache/view.js';
 import { describeScarcity, newlyScarce, scarcityOf, type Scarcity } from './domain/scarcity.js';
 
+/** How many networks are scarce of addresses, for the metrics. */
+export interface ScarcityObserver {
+  counted(networks: number): void;
+}
+
 export interface ScarcityWatchOptions {
   readonly cache: Cache;
   readonly log: Logger;
+  readonly observer: ScarcityObserver;
   /** Milliseconds for which changes are gathered before a network is counted again. Default 1,000. */
   readonly gatherMs?: number;
 }
@@ -30,12 +36,6 @@ export class ScarcityWatch implements Disposable {
       this.#arrange();
     });
     this.#arrange();
-  }
-
-  /** How many networks are scarce of addresses. */
-  get size(): number {
-    this.#count();
-    return this.#scarce.size;
   }
 
   /** What is scarce now, the scarcest first. */
@@ -76,7 +76,8 @@ export class ScarcityWatch implements Disposable {
   }
 
   #count(): void {
-    const { cache, log } = this.#options;
+    const { cache, log, observer } = this.#options;
+    if (this.#changed.size === 0) return;
     for (const id of this.#changed) {
       const before = this.#scarce.get(id) ?? [];
       const after = scarcityOf(cache.view, id, before);
@@ -89,6 +90,7 @@ export class ScarcityWatch implements Disposable {
       }
     }
     this.#changed.clear();
+    observer.counted(this.#scarce.size);
   }
 
   [Symbol.dispose](): void {

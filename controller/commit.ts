@@ -23,6 +23,7 @@ import {
   type Transaction,
 } from './store/store.js';
 import { placeOf } from './store/transaction.js';
+import { Recent } from './recent.js';
 import { Turns } from './turns.js';
 
 /** What happens, for the metrics. */
@@ -62,6 +63,9 @@ const CATCH_UP_MS = 3_000;
 /** How far a cursor may have gone on after a choice for that choice's loss to still say something about it. */
 const NEAR = 4_096n;
 
+/** Entries that are kept of guards and of cursors; one that is forgotten costs a try, or a search from the newest. */
+const REMEMBERED = 10_000;
+
 /** What services need of it. */
 export type Commits = Pick<Committer, 'run'>;
 
@@ -69,8 +73,8 @@ export class Committer {
   readonly #options: CommitterOptions;
   readonly #groups: GroupCommit;
   /** mod_revision of guards that are compared and rewritten, none newer than the view. */
-  readonly #guards = new Map<string, bigint>();
-  readonly #cursors = new Map<string, bigint>();
+  readonly #guards = new Recent<bigint>(REMEMBERED);
+  readonly #cursors = new Recent<bigint>(REMEMBERED);
   /** By how much commits under way add to counts. */
   readonly #underway = new Map<string, number>();
   /** Of commands that rewrite the same guards: decided beside each other all but one would only fail. */
@@ -112,7 +116,7 @@ export class Committer {
         continue;
       }
       // Moved before anything is waited for: a command that is decided meanwhile looks further on.
-      for (const { pool, at } of moves) remember(this.#cursors, pool, at);
+      for (const { pool, at } of moves) this.#cursors.set(pool, at);
       using _adding = this.#add(decision.adds ?? []);
       const committed = await this.#commit(transaction, { signal, alone: full });
       if (typeof committed === 'object' && committed.committed) {
@@ -202,7 +206,7 @@ export class Committer {
       if (compare.kind !== 'unchanged' || !isGuard(compare.key)) continue;
       // A guard newer than the view would vouch for what the view does not show.
       const revision = found.get(compare.key)?.modRevision ?? 0n;
-      if (revision <= cache.view.revision) remember(this.#guards, compare.key, revision);
+      if (revision <= cache.view.revision) this.#guards.set(compare.key, revision);
     }
     const [first] = result.failed;
     if (first === undefined) return '';
@@ -220,16 +224,16 @@ export class Committer {
       const cursor = this.#cursors.get(pool) ?? at;
       // What was decided beside this one is lost too, most likely; the first of them has gone elsewhere for all.
       if (cursor < at || cursor - at > NEAR) continue;
-      remember(this.#cursors, pool, randomIn(range));
+      this.#cursors.set(pool, randomIn(range));
     }
   }
 
   /** The guards a transaction rewrote are known at its revision, which the view has by now. */
   #rewritten({ compares, puts, deletes }: Transaction, revision: bigint): void {
     for (const compare of compares) {
-      if (compare.kind === 'unchanged' && isGuard(compare.key)) remember(this.#guards, compare.key, revision);
+      if (compare.kind === 'unchanged' && isGuard(compare.key)) this.#guards.set(compare.key, revision);
     }
-    for (const { key } of puts) if (this.#guards.has(key)) remember(this.#guards, key, revision);
+    for (const { key } of puts) if (this.#guards.has(key)) this.#guards.set(key, revision);
     for (const key of deletes) this.#guards.delete(key);
   }
 
@@ -250,22 +254,11 @@ export class Committer {
 
 const NEVER = new AbortController().signal;
 
-/** Entries that are kept of guards and of cursors; one that is forgotten costs a try, or a search from the newest. */
-const REMEMBERED = 10_000;
-
-function remember(map: Map<string, bigint>, key: string, value: bigint): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= REMEMBERED) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
-}
-
 /** The guards a transaction compares and rewrites. */
 function guardsOf({ compares }: Transaction): readonly string[] {
-  return compares.flatMap((compare) => (compare.kind === 'unchanged' && isGuard(compare.key) ? [compare.key] : []));
+  const guards: string[] = [];
+  for (const compare of compares) if (compare.kind === 'unchanged' && isGuard(compare.key)) guards.push(compare.key);
+  return guards;
 }
 
 function isGuard(key: string): boolean {

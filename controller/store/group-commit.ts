@@ -3,9 +3,8 @@
  * next one: one fsync of the store for some thirty of them. There is no timer: with nothing on its way, a transaction
  * leaves at once. Each caller is answered as if its transaction had travelled alone.
  */
-import { deferred, type Deferred } from '../../core/lifetime.js';
 import { Departures } from './departures.js';
-import { Group } from './group.js';
+import { Group, touchedBy, type Traveller } from './group.js';
 import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
 
 export interface GroupCommitOptions {
@@ -29,10 +28,10 @@ export interface CommitOptions {
   readonly alone?: boolean;
 }
 
-interface Member {
-  readonly transaction: Transaction;
+interface Member extends Traveller {
   readonly alone: boolean;
-  readonly answer: Deferred<CommitResult>;
+  readonly resolve: (result: CommitResult) => void;
+  readonly reject: (error: Error) => void;
   /** Its caller has gone. */
   left: boolean;
 }
@@ -58,16 +57,27 @@ export class GroupCommit {
    * As Store.commit. Of transactions that are asked for at once none may rely on another: which is first is not said.
    * Throws Fenced besides; and StoreFull for all of a group, where perhaps only others in it were too much.
    */
-  async commit(transaction: Transaction, { signal, alone = false }: CommitOptions): Promise<CommitResult> {
-    signal.throwIfAborted();
-    const member: Member = { transaction, alone, answer: deferred(), left: false };
-    using _leaving = this.#departures.notice(signal, (reason) => {
-      member.left = true;
-      member.answer.reject(reason);
+  commit(transaction: Transaction, { signal, alone = false }: CommitOptions): Promise<CommitResult> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const leaving = this.#departures.notice(signal, (reason) => {
+        member.left = true;
+        reject(reason);
+      });
+      const member: Member = {
+        ...{ transaction, touched: touchedBy(transaction), alone, left: false },
+        resolve: (result) => {
+          leaving[Symbol.dispose]();
+          resolve(result);
+        },
+        reject: (error) => {
+          leaving[Symbol.dispose]();
+          reject(error);
+        },
+      };
+      this.#queue.push(member);
+      this.#wake();
     });
-    this.#queue.push(member);
-    this.#wake();
-    return await member.answer.promise;
   }
 
   /** Sends what can go, once everything that is being asked for in this very moment is in the queue. */
@@ -109,8 +119,8 @@ export class GroupCommit {
   }
 
   /** Whether something on its way writes what the member looks at: it would only lose. */
-  #isChanging({ transaction }: Member): boolean {
-    for (const { footprint } of this.#flights) if (footprint.changesFor(transaction)) return true;
+  #isChanging({ touched }: Member): boolean {
+    for (const { footprint } of this.#flights) if (footprint.changesFor(touched)) return true;
     return false;
   }
 
@@ -148,12 +158,12 @@ export class GroupCommit {
       return [];
     }
     const losers = group.losers(result);
-    for (const [{ answer }, own] of losers) answer.resolve(own);
+    for (const [loser, own] of losers) loser.resolve(own);
     const rest = members.filter((member) => !losers.has(member));
     if (losers.size > 0) return rest;
     // Nobody is to blame, so the state changed between the compares and what was found; each finds out for itself.
     if (members.length > 1) return this.#sendEach(members);
-    for (const { answer } of members) answer.resolve(result);
+    for (const member of members) member.resolve(result);
     return [];
   }
 
@@ -162,7 +172,7 @@ export class GroupCommit {
     const ready = this.#options.committed?.(result.revision) ?? Promise.resolve();
     ready.then(
       () => {
-        for (const { answer } of members) answer.resolve(result);
+        for (const member of members) member.resolve(result);
       },
       (error: unknown) => {
         refuseAll(members, error);
@@ -183,7 +193,7 @@ export class GroupCommit {
 }
 
 function refuseAll(members: readonly Member[], error: unknown): void {
-  for (const { answer } of members) answer.reject(asError(error));
+  for (const member of members) member.reject(asError(error));
 }
 
 const NEVER = new AbortController().signal;

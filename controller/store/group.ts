@@ -7,132 +7,177 @@ export type Objection = 'full' | 'clash';
 
 type Failure = CommitResult & { readonly committed: false };
 
+/** What a transaction touches: worked out once, and asked often. */
+export interface Touched {
+  readonly writes: readonly string[];
+  /** Keys it looks at and does not write. */
+  readonly reads: readonly string[];
+  readonly readPrefixes: readonly string[];
+  readonly droppedPrefixes: readonly string[];
+  /** Compares of keys that it writes itself, which nobody can share; */
+  readonly own: readonly Compare[];
+  /** and all others. */
+  readonly common: readonly Compare[];
+  readonly operations: number;
+  /** Of keys and values, as the store counts them. */
+  readonly bytes: number;
+}
+
+/** What travels: `touched` is that of its transaction. */
+export interface Traveller {
+  readonly transaction: Transaction;
+  readonly touched: Touched;
+}
+
+export function touchedBy({ compares, puts, deletes, deletePrefixes = [] }: Transaction): Touched {
+  const writes = puts.map(({ key }) => key);
+  for (const key of deletes) writes.push(key);
+  let bytes = 0;
+  for (const key of writes) bytes += Buffer.byteLength(key);
+  for (const { value } of puts) bytes += value.length;
+  for (const prefix of deletePrefixes) bytes += Buffer.byteLength(prefix);
+  const reads: string[] = [];
+  const readPrefixes: string[] = [];
+  const own: Compare[] = [];
+  const common: Compare[] = [];
+  for (const compare of compares) {
+    bytes += Buffer.byteLength(placeOf(compare));
+    if (isRange(compare)) {
+      readPrefixes.push(compare.prefix);
+      common.push(compare);
+    } else if (writes.includes(compare.key)) {
+      own.push(compare);
+    } else {
+      reads.push(compare.key);
+      common.push(compare);
+    }
+  }
+  const operations = writes.length + deletePrefixes.length;
+  return { writes, reads, readPrefixes, droppedPrefixes: deletePrefixes, own, common, operations, bytes };
+}
+
 /**
  * Keys that transactions write and look at. Two that touch one key (both write it, or one looks at what the other
  * writes) must not be committed as one: all compares are made before any write, so each could pass on what the other
  * is just taking away.
  */
 export class Footprint {
-  readonly #read = new Set<string>();
-  readonly #written = new Set<string>();
+  /** Whether a key that is touched is written. */
+  readonly #keys = new Map<string, boolean>();
   readonly #readPrefixes: string[] = [];
   readonly #droppedPrefixes: string[] = [];
 
-  add({ compares, puts, deletes, deletePrefixes = [] }: Transaction): void {
-    for (const compare of compares) {
-      if (isRange(compare)) this.#readPrefixes.push(compare.prefix);
-      else this.#read.add(compare.key);
-    }
-    for (const { key } of puts) this.#written.add(key);
-    for (const key of deletes) this.#written.add(key);
-    this.#droppedPrefixes.push(...deletePrefixes);
+  add({ writes, reads, readPrefixes, droppedPrefixes }: Touched): void {
+    for (const key of reads) if (!this.#keys.has(key)) this.#keys.set(key, false);
+    for (const key of writes) this.#keys.set(key, true);
+    this.#readPrefixes.push(...readPrefixes);
+    this.#droppedPrefixes.push(...droppedPrefixes);
   }
 
   /** Whether something here writes what the transaction looks at or writes. */
-  changesFor({ compares, puts, deletes, deletePrefixes = [] }: Transaction): boolean {
+  changesFor({ writes, reads, readPrefixes, droppedPrefixes }: Touched): boolean {
     return (
-      compares.some((compare) => (isRange(compare) ? this.#writesUnder(compare.prefix) : this.#writes(compare.key))) ||
-      puts.some(({ key }) => this.#writes(key)) ||
-      deletes.some((key) => this.#writes(key)) ||
-      deletePrefixes.some((prefix) => this.#writesUnder(prefix))
+      writes.some((key) => this.#writes(key)) ||
+      reads.some((key) => this.#writes(key)) ||
+      readPrefixes.some((prefix) => this.#writesUnder(prefix)) ||
+      droppedPrefixes.some((prefix) => this.#writesUnder(prefix))
     );
   }
 
   /** Whether the transaction touches a key that something here touches, and one of the two writes it. */
-  clashesWith(transaction: Transaction): boolean {
-    const { puts, deletes, deletePrefixes = [] } = transaction;
+  clashesWith(touched: Touched): boolean {
+    const { writes, droppedPrefixes } = touched;
     return (
-      this.changesFor(transaction) ||
-      puts.some(({ key }) => this.#reads(key)) ||
-      deletes.some((key) => this.#reads(key)) ||
-      deletePrefixes.some((prefix) => this.#readsUnder(prefix))
+      this.changesFor(touched) ||
+      writes.some((key) => this.#reads(key)) ||
+      droppedPrefixes.some((prefix) => this.#readsUnder(prefix))
     );
   }
 
   #writes(key: string): boolean {
-    return this.#written.has(key) || this.#droppedPrefixes.some((prefix) => key.startsWith(prefix));
+    return this.#keys.get(key) === true || startsWithAny(key, this.#droppedPrefixes);
   }
 
   #writesUnder(prefix: string): boolean {
-    return someUnder(this.#written, prefix) || this.#droppedPrefixes.some((dropped) => overlap(dropped, prefix));
+    for (const [key, written] of this.#keys) if (written && key.startsWith(prefix)) return true;
+    return this.#droppedPrefixes.some((dropped) => overlap(dropped, prefix));
   }
 
   #reads(key: string): boolean {
-    return this.#read.has(key) || this.#readPrefixes.some((prefix) => key.startsWith(prefix));
+    return this.#keys.has(key) || startsWithAny(key, this.#readPrefixes);
   }
 
   #readsUnder(prefix: string): boolean {
-    return someUnder(this.#read, prefix) || this.#readPrefixes.some((read) => overlap(read, prefix));
+    for (const key of this.#keys.keys()) if (key.startsWith(prefix)) return true;
+    return this.#readPrefixes.some((read) => overlap(read, prefix));
   }
 }
 
 /** Transactions on their way as one. */
-export class Group<Member extends { readonly transaction: Transaction }> {
+export class Group<Member extends Traveller> {
   readonly members: Member[] = [];
   readonly footprint = new Footprint();
   readonly #fence: Compare | undefined;
-  /** By what they say: members that compare the same share one. */
-  readonly #compares = new Map<string, Compare>();
+  readonly #compares: Compare[] = [];
+  /** By what they look at: members that compare the same share one. */
+  readonly #common = new Map<string, Compare[]>();
   #operations = 0;
   #bytes = 0;
 
   /** `fence`: a compare that every group makes, on behalf of no member. */
   constructor(fence: Compare | undefined) {
     this.#fence = fence;
-    if (fence === undefined) return;
-    this.#compares.set(textOf(fence), fence);
-    this.#bytes = Buffer.byteLength(placeOf(fence));
+    if (fence !== undefined) this.#share(fence);
   }
 
   /** Takes a member in, unless it would touch what another does, or be too much. The first is always taken. */
   add(member: Member): Objection | undefined {
-    const { transaction } = member;
-    const { compares, puts, deletes, deletePrefixes = [] } = transaction;
-    const added = compares.map((compare) => [textOf(compare), compare] as const).filter(([text]) => !this.#has(text));
-    const operations = puts.length + deletes.length + deletePrefixes.length;
-    const bytes = sizeOf(transaction);
+    const { touched } = member;
+    const { own, common } = touched;
+    const shareable = common.filter((compare) => !this.#has(compare));
     if (this.members.length > 0) {
       if (
-        this.#compares.size + added.length > MAX_OPERATIONS ||
-        this.#operations + operations > MAX_OPERATIONS ||
-        this.#bytes + bytes > MAX_TRANSACTION_BYTES
+        this.#compares.length + own.length + shareable.length > MAX_OPERATIONS ||
+        this.#operations + touched.operations > MAX_OPERATIONS ||
+        this.#bytes + touched.bytes > MAX_TRANSACTION_BYTES
       ) {
         return 'full';
       }
-      if (this.footprint.clashesWith(transaction)) return 'clash';
+      if (this.footprint.clashesWith(touched)) return 'clash';
     }
-    for (const [text, compare] of added) this.#compares.set(text, compare);
-    this.#operations += operations;
-    this.#bytes += bytes;
-    this.footprint.add(transaction);
+    for (const compare of own) this.#compares.push(compare);
+    for (const compare of shareable) this.#share(compare);
+    this.#operations += touched.operations;
+    this.#bytes += touched.bytes;
+    this.footprint.add(touched);
     this.members.push(member);
     return undefined;
   }
 
   /** Everything the members ask for. */
   transaction(): Transaction {
-    const all = this.members.map(({ transaction }) => transaction);
-    const deletePrefixes = all.flatMap(({ deletePrefixes: prefixes = [] }) => prefixes);
-    return {
-      compares: [...this.#compares.values()],
-      puts: all.flatMap(({ puts }) => puts),
-      deletes: all.flatMap(({ deletes }) => deletes),
-      ...(deletePrefixes.length === 0 ? {} : { deletePrefixes }),
-    };
+    const puts: Transaction['puts'][number][] = [];
+    const deletes: string[] = [];
+    const deletePrefixes: string[] = [];
+    for (const { transaction } of this.members) {
+      for (const put of transaction.puts) puts.push(put);
+      for (const key of transaction.deletes) deletes.push(key);
+      if (transaction.deletePrefixes !== undefined) deletePrefixes.push(...transaction.deletePrefixes);
+    }
+    return { compares: this.#compares, puts, deletes, ...(deletePrefixes.length === 0 ? {} : { deletePrefixes }) };
   }
 
   /** Whether it was the fence that did not hold; then nothing is said of any member. */
   isFenced({ failed }: Failure): boolean {
-    const fence = this.#fence === undefined ? undefined : textOf(this.#fence);
-    return failed.some((compare) => textOf(compare) === fence);
+    const fence = this.#fence;
+    return fence !== undefined && failed.some((compare) => same(compare, fence));
   }
 
   /** The members whose compares did not hold, each with its own part of the failure. */
   losers({ revision, failed, found }: Failure): ReadonlyMap<Member, Failure> {
-    const texts = new Set(failed.map(textOf));
     const losers = new Map<Member, Failure>();
     for (const member of this.members) {
-      const own = member.transaction.compares.filter((compare) => texts.has(textOf(compare)));
+      const own = member.transaction.compares.filter((compare) => failed.some((each) => same(compare, each)));
       if (own.length === 0) continue;
       const seen = found.filter((entry) => own.some((compare) => looksAt(compare, entry)));
       losers.set(member, { committed: false, revision, failed: own, found: seen });
@@ -140,8 +185,16 @@ export class Group<Member extends { readonly transaction: Transaction }> {
     return losers;
   }
 
-  #has(text: string): boolean {
-    return this.#compares.has(text);
+  #share(compare: Compare): void {
+    this.#compares.push(compare);
+    const place = placeOf(compare);
+    const others = this.#common.get(place);
+    if (others === undefined) this.#common.set(place, [compare]);
+    else others.push(compare);
+  }
+
+  #has(compare: Compare): boolean {
+    return this.#common.get(placeOf(compare))?.some((each) => same(each, compare)) === true;
   }
 }
 
@@ -154,34 +207,17 @@ function looksAt(compare: Compare, { key, modRevision }: KeyValue): boolean {
   return key.startsWith(compare.prefix) && (compare.kind === 'emptyPrefix' || modRevision > compare.revision);
 }
 
-/** What a compare says: the same text for the same condition. */
-function textOf(compare: Compare): string {
-  switch (compare.kind) {
-    case 'unchanged':
-      return `= ${String(compare.modRevision)} ${compare.key}`;
-    case 'notNewer':
-      return `< ${String(compare.revision)} ${compare.prefix}`;
-    case 'absent':
-    case 'present':
-      return `${compare.kind} ${compare.key}`;
-    case 'emptyPrefix':
-      return `${compare.kind} ${compare.prefix}`;
-  }
+/** Whether two compares say the same. */
+function same(one: Compare, other: Compare): boolean {
+  if (one === other) return true;
+  if (one.kind !== other.kind || placeOf(one) !== placeOf(other)) return false;
+  if (one.kind === 'unchanged' && other.kind === 'unchanged') return one.modRevision === other.modRevision;
+  if (one.kind === 'notNewer' && other.kind === 'notNewer') return one.revision === other.revision;
+  return true;
 }
 
-/** Bytes of keys and values, as the store counts them. */
-function sizeOf({ compares, puts, deletes, deletePrefixes = [] }: Transaction): number {
-  let bytes = 0;
-  for (const compare of compares) bytes += Buffer.byteLength(placeOf(compare));
-  for (const { key, value } of puts) bytes += Buffer.byteLength(key) + value.length;
-  for (const key of deletes) bytes += Buffer.byteLength(key);
-  for (const prefix of deletePrefixes) bytes += Buffer.byteLength(prefix);
-  return bytes;
-}
-
-function someUnder(keys: Iterable<string>, prefix: string): boolean {
-  for (const key of keys) if (key.startsWith(prefix)) return true;
-  return false;
+function startsWithAny(key: string, prefixes: readonly string[]): boolean {
+  return prefixes.length > 0 && prefixes.some((prefix) => key.startsWith(prefix));
 }
 
 function overlap(a: string, b: string): boolean {

@@ -16,6 +16,9 @@ const TYPE_PREFIX = 'type.googleapis.com/';
  */
 const STRANGERS = /\bcertificate\b|\bunknown ca\b/i;
 
+/** What gRPC says of a message beyond its bound, under the code that everything has that is too much. */
+const TOO_LARGE = /\blarger than\b/;
+
 /** The status a handler ends its call with. */
 export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
   const status = toStatus(error);
@@ -59,6 +62,14 @@ export function decodeStatus(error: ServiceError, peer: { name: string; unavaila
       );
     case codes.DEADLINE_EXCEEDED:
       return new WeftError({ reason: 'TIMED_OUT', message: `${peer.name} did not answer in time` }, { cause: error });
+    case codes.RESOURCE_EXHAUSTED:
+      // Without a reason of ours gRPC itself says it: of a message, or of a connection whose answers nobody reads.
+      return new WeftError(
+        TOO_LARGE.test(error.details)
+          ? { reason: 'ARGUMENT_INVALID', message: `the message is too large for ${peer.name}: ${error.details}` }
+          : { reason: 'TOO_MANY_CALLS', message: `${peer.name} takes no more at once: ${error.details}` },
+        { cause: error },
+      );
     case codes.PERMISSION_DENIED:
       return new WeftError({ reason: 'NOT_ALLOWED', message: error.details }, { cause: error });
     case codes.UNAUTHENTICATED:

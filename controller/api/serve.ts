@@ -21,6 +21,8 @@ import { encodeStatus } from '../../proto/status.js';
 import { principalOf, type Principal } from '../identity/principal.js';
 import { StoreRefused, StoreUnavailable } from '../store/store.js';
 import { authorize, describePrincipal, type Method } from './authorize.js';
+import { CALLS_MAX, CallLimit, STREAMS_MAX, type Slot } from './call-limit.js';
+import { readable } from './unreadable.js';
 
 /** One call, as a handler sees it. */
 export interface CallInfo {
@@ -55,13 +57,14 @@ const MAX_MS = 600_000;
 const MARGIN_SHARE = 0.1;
 const MARGIN_MS = 300;
 
-type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getAuthContext' | 'getDeadline'> & {
+type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getAuthContext' | 'getDeadline' | 'cancelled'> & {
   once(event: 'cancelled', listener: () => void): unknown;
 };
 
 export class Serve {
   readonly #log: Logger;
   readonly #observer: ServeObserver;
+  readonly #limit = new CallLimit();
 
   constructor(options: { readonly log: Logger; readonly observer: ServeObserver }) {
     this.#log = options.log;
@@ -72,9 +75,12 @@ export class Serve {
   unary<Request, Response>(method: Method, handler: Unary<Request, Response>): handleUnaryCall<Request, Response> {
     return (call, callback) => {
       const deadline = AbortSignal.timeout(allowedMs(call.getDeadline()));
-      const around = this.#begin(method, call, { idKey: 'requestId', signals: [deadline] });
+      const around = this.#begin(method, call, { slot: 'call', signals: [deadline] });
       Promise.resolve()
-        .then(() => handler(call.request, around.info()))
+        .then(() => {
+          const info = around.info();
+          return handler(readable(call.request), info);
+        })
         .then(
           (response) => {
             around.end(undefined);
@@ -93,8 +99,7 @@ export class Serve {
     handler: Bidi<Request, Response>,
   ): handleBidiStreamingCall<Request, Response> {
     return (stream) => {
-      // What comes over a stream carries requests of its own; the id it was opened with is the stream's.
-      const around = this.#begin(method, stream, { idKey: 'streamId', signals: [] });
+      const around = this.#begin(method, stream, { slot: 'stream', signals: [] });
       // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
       stream.on('error', () => undefined);
       Promise.resolve()
@@ -118,12 +123,12 @@ export class Serve {
     handler: ServerStream<Request, Response>,
   ): handleServerStreamingCall<Request, Response> {
     return (stream) => {
-      const around = this.#begin(method, stream, { idKey: 'requestId', signals: [clientDeadline(stream)] });
+      const around = this.#begin(method, stream, { slot: 'call', signals: [clientDeadline(stream)] });
       // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
       stream.on('error', () => undefined);
       const send = async (): Promise<void> => {
         const info = around.info();
-        for await (const response of handler(stream.request, info)) {
+        for await (const response of handler(readable(stream.request), info)) {
           info.signal.throwIfAborted();
           if (!stream.write(response)) await once(stream, 'drain', { signal: info.signal });
         }
@@ -146,7 +151,7 @@ export class Serve {
     handler: ClientStream<Request, Response>,
   ): handleClientStreamingCall<Request, Response> {
     return (stream, callback) => {
-      const around = this.#begin(method, stream, { idKey: 'requestId', signals: [clientDeadline(stream)] });
+      const around = this.#begin(method, stream, { slot: 'call', signals: [clientDeadline(stream)] });
       stream.on('error', () => undefined);
       const answer = async (): Promise<Response> => {
         const info = around.info();
@@ -176,22 +181,37 @@ export class Serve {
   #begin(
     method: Method,
     call: AnyCall,
-    { idKey, signals }: { readonly idKey: 'requestId' | 'streamId'; readonly signals: readonly AbortSignal[] },
+    { slot, signals }: { readonly slot: Slot; readonly signals: readonly AbortSignal[] },
   ) {
     const began = performance.now();
     const requestId = readRequestId(call.metadata.get(REQUEST_ID_KEY)[0]);
     const principal = principalOf(call.getAuthContext().sslPeerCertificate);
     const who = principal === undefined ? 'nobody' : describePrincipal(principal);
+    // What comes over a stream carries requests of its own; the id it was opened with is the stream's.
+    const idKey = slot === 'stream' ? 'streamId' : 'requestId';
     const log = this.#log.child({ [idKey]: requestId, method, principal: who });
     const cancelled = new AbortController();
-    call.once('cancelled', () => {
+    const place = this.#limit.take(slot, principal);
+    let ended = false;
+    // Of every call, also one that went well, and not before its answer has been read: an answer that nobody reads is
+    // as much of a burden as a call that goes on.
+    const closed = (): void => {
       cancelled.abort();
-    });
+      if (ended) place?.[Symbol.dispose]();
+    };
+    if (call.cancelled) closed();
+    else call.once('cancelled', closed);
     const signal = anySignal(cancelled.signal, ...signals);
     return {
-      info: (): CallInfo => ({ principal: authorize(method, principal), requestId, signal, log }),
+      info: (): CallInfo => {
+        const authorized = authorize(method, principal);
+        if (place === undefined) throw tooMany(slot, authorized);
+        return { principal: authorized, requestId, signal, log };
+      },
       /** Writes down how the call ended; for one that failed, the error to answer with. */
       end: (error: unknown): WeftError => {
+        ended = true;
+        if (cancelled.signal.aborted) place?.[Symbol.dispose]();
         const answer = toWeftError(error, { requestId, signal });
         const code = error === undefined ? 'OK' : answer.status;
         const seconds = (performance.now() - began) / 1_000;
@@ -225,6 +245,14 @@ export function toWeftError(
   }
   const message = `internal error; the controller's log has it under request ${call.requestId}`;
   return new WeftError({ reason: 'INTERNAL', message }, cause);
+}
+
+function tooMany(slot: Slot, principal: Principal): WeftError {
+  const what = slot === 'call' ? `${String(CALLS_MAX)} calls` : `${String(STREAMS_MAX)} streams`;
+  return new WeftError({
+    reason: 'TOO_MANY_CALLS',
+    message: `${describePrincipal(principal)} has ${what} under way, which is as many as one client may; wait for some to end`,
+  });
 }
 
 /** Aborts a little before the client's deadline; where it named none, never. */

@@ -8,6 +8,7 @@ import { NetworkServiceService, type NetworkServiceServer } from '../../proto/ge
 import type { AgentSyncServiceServer } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { KeyPair } from '../identity/ca.js';
 import { AGENT_SYNC_DEFINITION } from './agent-sync-service.js';
+import { readingAnything } from './unreadable.js';
 
 export interface Services {
   readonly network: NetworkServiceServer;
@@ -41,6 +42,11 @@ const OPTIONS = {
   'grpc.max_receive_message_length': 4 * 1024 * 1024,
   // A network's frame is one message, and clients take as much.
   'grpc.max_send_message_length': 64 * 1024 * 1024,
+  // More than one client may have under way (call-limit.ts): what is too many is refused with a sentence, and not kept
+  // waiting. Of one connection; streams that never carry a request are bounded by this alone.
+  'grpc.max_concurrent_streams': 1_024,
+  // MiB of one connection, mostly of answers that nobody has read yet: past it, it gets no further calls.
+  'grpc-node.max_session_memory': 256,
   // A host that vanished without a word is noticed within 15 s.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
@@ -74,19 +80,18 @@ export async function listen(options: ListenOptions): Promise<RunningServer> {
   };
 }
 
-const DEFINITIONS = [
-  NetworkServiceService,
-  EndpointServiceService,
-  HostServiceService,
-  ClusterServiceService,
-  AGENT_SYNC_DEFINITION,
-] as const;
+const NETWORK = readingAnything(NetworkServiceService);
+const ENDPOINT = readingAnything(EndpointServiceService);
+const HOST = readingAnything(HostServiceService);
+const CLUSTER = readingAnything(ClusterServiceService);
+
+const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, AGENT_SYNC_DEFINITION] as const;
 
 function add(server: Server, services: Services): void {
-  server.addService(NetworkServiceService, services.network);
-  server.addService(EndpointServiceService, services.endpoint);
-  server.addService(HostServiceService, services.host);
-  server.addService(ClusterServiceService, services.cluster);
+  server.addService(NETWORK, services.network);
+  server.addService(ENDPOINT, services.endpoint);
+  server.addService(HOST, services.host);
+  server.addService(CLUSTER, services.cluster);
   server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
 }
 

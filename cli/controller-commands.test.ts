@@ -12,6 +12,12 @@ afterAll(async () => {
   await controller[Symbol.asyncDispose]();
 });
 
+const PREDEFINED = [
+  { name: 'bridge', driver: 'bridge' },
+  { name: 'host', driver: 'host' },
+  { name: 'none', driver: 'null' },
+];
+
 /** Types a line, its words separated by one space. */
 async function weft(line: string, env: Readonly<Record<string, string>> = controller.env) {
   const { surroundings, written } = testSurroundings({ env });
@@ -29,9 +35,9 @@ describe('against a controller', () => {
     const options = '--aux-address printer=10.1.0.9 --label tier=front --internal -o mtu=1400 --wait web';
     expect(await weft(`${create} ${options}`)).toEqual({ exitCode: 0, stdout: 'web\n', stderr: '' });
     expect((await weft('network ls')).stdout).toMatch(
-      /^NETWORK ID {5}NAME {3}DRIVER {4}VNI +SUBNETS\n[0-9a-f]{12} {3}web {4}overlay {3}\d+ +10\.1\.0\.0\/24, fd00:1::\/64\n$/,
+      /^NETWORK ID {5}NAME {5}DRIVER {4}VNI +SUBNETS\n- {14}bridge {3}bridge .*\n- .* host .*\n- .* none {5}null .*\n[0-9a-f]{12} {3}web {6}overlay {3}\d+ +10\.1\.0\.0\/24, fd00:1::\/64\n$/,
     );
-    const shown = JSON.parse((await weft('network inspect web')).stdout) as { id: string };
+    const shown = (await json('network inspect web')) as { id: string };
     expect(shown).toMatchObject({
       name: 'web',
       driver: 'overlay',
@@ -45,13 +51,13 @@ describe('against a controller', () => {
       options: { mtu: '1400' },
       revision: expect.stringMatching(/^\d+$/) as unknown,
     });
-    expect(await json('network ls')).toEqual({ networks: [shown] });
+    expect(await json('network ls')).toEqual({ networks: [...PREDEFINED, shown] });
     expect((await weft('network ls -q')).stdout).toBe(`${shown.id}\n`);
     expect(await json(`network inspect ${shown.id}`)).toEqual(shown);
     expect(await json('network rm web')).toEqual({
       removed: [{ name: 'web', revision: expect.stringMatching(/^\d+$/) as unknown }],
     });
-    expect(await json('network ls')).toEqual({ networks: [] });
+    expect(await json('network ls')).toEqual({ networks: PREDEFINED });
   });
 
   it('network ls, host ls and endpoint ls show their heads over nothing', async () => {
@@ -67,7 +73,9 @@ describe('against a controller', () => {
     const { exitCode, stdout } = await weft('status');
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^cluster +[0-9a-f-]{36}\nepoch +[0-9a-f-]{36}\ncontrollers +127\.0\.0\.1:\d+ \(version /);
-    expect(stdout).toMatch(/\netcd +3\.\S+, .* on disk, the controller's own\n/);
+    expect(stdout).toMatch(
+      /\netcd +healthy, version 3\.\S+, the controller's own, in \S+\n +\S+ KiB on disk, .* in use, quota /,
+    );
     expect(await json('status')).toMatchObject({ revision: expect.stringMatching(/^\d+$/) as unknown });
   });
 
@@ -94,12 +102,12 @@ describe('against a controller', () => {
     const result = await weft(line);
     expect(result).toMatchObject({ exitCode: status, stdout: '' });
     expect(result.stderr).toMatch(/^weft: [^\n]+\n$/);
-    expect(await json('network ls')).toEqual({ networks: [] });
+    expect(await json('network ls')).toEqual({ networks: PREDEFINED });
   });
 
   it('an id is taken as the table shows it', async () => {
     await weft('network create shown');
-    const [, row = ''] = (await weft('network ls')).stdout.split('\n');
+    const [, row = ''] = (await weft('network ls --filter type=custom')).stdout.split('\n');
     const [id = ''] = row.split(' ');
     expect(id).toMatch(/^[0-9a-f]{12}$/);
     expect(await json(`network inspect ${id}`)).toMatchObject({ name: 'shown' });
@@ -109,7 +117,7 @@ describe('against a controller', () => {
     expect(await weft('network inspect 000000000000')).toMatchObject({ exitCode: 3, stdout: '' });
     expect(await weft('endpoint inspect 000000000000')).toMatchObject({ exitCode: 2, stdout: '' });
     expect(await weft(`network rm ${id}`)).toEqual({ exitCode: 0, stdout: `${id}\n`, stderr: '' });
-    expect(await json('network ls')).toEqual({ networks: [] });
+    expect(await json('network ls')).toEqual({ networks: PREDEFINED });
   });
 
   it('refusals name the option as it was typed, and not-founds the list', async () => {

@@ -7,19 +7,22 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const CONTROLLER = fileURLToPath(new URL('../bin/weft-controller', import.meta.url));
+/** The launcher. */
+export const CONTROLLER = fileURLToPath(new URL('../bin/weft-controller', import.meta.url));
 const START_LIMIT_MS = 15_000;
 const STOP_LIMIT_MS = 10_000;
 
 export interface TestController extends AsyncDisposable {
+  /** Its data directory. */
+  readonly directory: string;
   /** What `weft` needs in its environment to find it and be let in. */
   readonly env: { readonly WEFT_CONTROLLER: string; readonly WEFT_TLS_DIR: string };
 }
 
-/** Starts one, and returns when it serves. */
-export async function startTestController(): Promise<TestController> {
+/** Starts one with these flags besides its own, and returns when it serves. */
+export async function startTestController(more: readonly string[] = []): Promise<TestController> {
   const directory = mkdtempSync(path.join(tmpdir(), 'weft-cli-controller-'));
-  const flags = ['--data-dir', directory, '--listen', '127.0.0.1:0', '--name', 'c1', '--metrics', 'off'];
+  const flags = ['--data-dir', directory, '--listen', '127.0.0.1:0', '--name', 'c1', '--metrics', 'off', ...more];
   const child = spawn(CONTROLLER, ['run', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(child, 'exit');
   const dispose = async (): Promise<void> => {
@@ -38,6 +41,7 @@ export async function startTestController(): Promise<TestController> {
     clearTimeout(late);
     child.stderr.resume();
     return {
+      directory,
       env: { WEFT_CONTROLLER: `127.0.0.1:${String(port)}`, WEFT_TLS_DIR: path.join(directory, 'admin') },
       [Symbol.asyncDispose]: dispose,
     };

@@ -103,7 +103,16 @@ describe('bin/weft', () => {
         .flatMap((line) => (line === '' || line.startsWith(':') ? [] : [line.split('\t')[0] ?? '']));
     };
     expect(await offered('net')).toEqual(['network']);
-    expect(await offered('network', '')).toEqual(['create', 'ls', 'inspect', 'rm', 'prune', 'update', 'connect', 'disconnect']);
+    expect(await offered('network', '')).toEqual([
+      'create',
+      'ls',
+      'inspect',
+      'rm',
+      'prune',
+      'update',
+      'connect',
+      'disconnect',
+    ]);
     expect(await offered('network', 'create', '--int')).toEqual(['--internal']);
     expect(await offered('network', 'create', '-d', '')).toEqual(['overlay']);
     expect(await offered('comp')).toEqual(['completion']);

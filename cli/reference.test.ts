@@ -27,10 +27,18 @@ describe('the tree of commands', () => {
 
   it('has every verb of the interface that is built', () => {
     const built = [
-      ...['create', 'ls', 'inspect', 'update', 'rm', 'prune', 'connect', 'disconnect'].map((verb) => `weft network ${verb}`),
+      ...['create', 'ls', 'inspect', 'update', 'rm', 'prune', 'connect', 'disconnect'].map(
+        (verb) => `weft network ${verb}`,
+      ),
       ...['create', 'ls', 'inspect', 'rm'].map((verb) => `weft sandbox ${verb}`),
       ...['weft exec', 'weft run', 'weft endpoint ls', 'weft endpoint inspect', 'weft host ls', 'weft host inspect'],
-      ...['weft status', 'weft backup', 'weft restore', 'weft completion', ...['up', 'exec', 'ls', 'down'].map((verb) => `weft lab ${verb}`)],
+      ...[
+        'weft status',
+        'weft backup',
+        'weft restore',
+        'weft completion',
+        ...['up', 'exec', 'ls', 'down'].map((verb) => `weft lab ${verb}`),
+      ],
     ];
     expect(leavesOf(program).map((command) => pathOf(command))).toEqual(expect.arrayContaining(built));
   });

@@ -3,7 +3,7 @@
  * call, and errors as the one table has them. Whatever a handler did not mean to say stays in the log.
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import type {
   Deadline,
   ServerDuplexStream,
@@ -202,6 +202,8 @@ export class Serve {
     if (call.cancelled) closed();
     else call.once('cancelled', closed);
     const signal = anySignal(cancelled.signal, ...signals);
+    // A batch waits with one signal for a thousand things, which is no leak; Node would warn of eleven on stderr.
+    setMaxListeners(0, signal);
     return {
       info: (): CallInfo => {
         const authorized = authorize(method, principal);

@@ -14,7 +14,10 @@ import type { Store } from '../store/store.js';
 import { openBrain, type Brain } from '../testing.js';
 import { faultsOf, readState } from './stored-state.testing.js';
 
-const RUN = { requestId: 'a test', signal: new AbortController().signal };
+const never = (): AbortSignal => new AbortController().signal;
+
+/** What surrounds one command. */
+const run = () => ({ requestId: 'a test', signal: never() });
 
 /** Endpoints of a /24: without its network, gateway and broadcast addresses. */
 const CAPACITY = 253;
@@ -36,7 +39,7 @@ async function openPlace(store: Store, settings: Partial<Settings>): Promise<Pla
       registerHost(context, {
         ...{ id: newHostId(), name: 'h1', vtep: '192.0.2.1' as IpAddress, version: '0', prefixes: [], epoch: '' },
       }),
-    RUN,
+    run(),
   );
   const { result: network } = await committer.run(
     (context) =>
@@ -48,10 +51,10 @@ async function openPlace(store: Store, settings: Partial<Settings>): Promise<Pla
         },
         [],
       ),
-    RUN,
+    run(),
   );
   const { revision } = network;
-  await Promise.all(brains.map(({ cache }) => cache.atLeast(revision, RUN.signal)));
+  await Promise.all(brains.map(({ cache }) => cache.atLeast(revision, never())));
   return {
     ...{ brains, network, host },
     [Symbol.asyncDispose]: async () => {
@@ -72,7 +75,7 @@ async function connect(
     ...{ mac: undefined, labels: {}, ...wish },
   };
   try {
-    return (await brains[by].committer.run((context) => createEndpoint(context, command), RUN)).result;
+    return (await brains[by].committer.run((context) => createEndpoint(context, command), run())).result;
   } catch (error) {
     if (error instanceof WeftError) return error.reason;
     throw error;
@@ -82,8 +85,8 @@ async function connect(
 /** Out of the kernel, and gone. */
 async function disconnect({ brains }: Place, by: 0 | 1, { id }: Endpoint): Promise<void> {
   const { committer } = brains[by];
-  await committer.run((context) => deleteEndpoint(context, { id, hostId: undefined }), RUN);
-  await committer.run((context) => releaseEndpoint(context, { id, hostId: undefined }), RUN);
+  await committer.run((context) => deleteEndpoint(context, { id, hostId: undefined }), run());
+  await committer.run((context) => releaseEndpoint(context, { id, hostId: undefined }), run());
 }
 
 const endpointsAmong = (answers: readonly (Endpoint | Reason)[]): Endpoint[] =>
@@ -110,7 +113,7 @@ function describeContention(name: string, open: () => Promise<Store>): void {
       const given = made.slice(100, 103);
       for (const [index, endpoint] of given.entries()) await disconnect(place, index % 2 === 0 ? 0 : 1, endpoint);
       const { revision } = await readState(store);
-      await Promise.all(place.brains.map(({ cache }) => cache.atLeast(revision, RUN.signal)));
+      await Promise.all(place.brains.map(({ cache }) => cache.atLeast(revision, never())));
       const again = await Promise.all([connect(place, 0), connect(place, 1), connect(place, 0), connect(place, 1)]);
       const addressesOf = (endpoints: readonly Endpoint[]): string[] =>
         endpoints.flatMap(({ addresses }) => addresses).sort();
@@ -182,7 +185,7 @@ describe('with etcd', () => {
   });
   describeContention('etcd', async () => {
     const store = lab.store();
-    await store.commit({ compares: [], puts: [], deletes: [], deletePrefixes: ['/weft/v1/'] }, RUN.signal);
+    await store.commit({ compares: [], puts: [], deletes: [], deletePrefixes: ['/weft/v1/'] }, never());
     return store;
   });
 });

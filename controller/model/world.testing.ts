@@ -63,7 +63,10 @@ export interface Step {
   readonly muted: boolean;
 }
 
-const RUN = { requestId: 'a test', signal: new AbortController().signal };
+const never = (): AbortSignal => new AbortController().signal;
+
+/** What surrounds one command. */
+const run = () => ({ requestId: 'a test', signal: never() });
 
 interface Controller extends AsyncDisposable {
   readonly brain: Brain;
@@ -95,7 +98,7 @@ export class World implements AsyncDisposable {
     for (const [index, id] of HOST_IDS.entries()) {
       const vtep = `192.0.2.${String(index + 1)}` as IpAddress;
       const command = { id, name: `h${String(index)}`, vtep, version: '0', prefixes: [], epoch: '' };
-      await first.brain.committer.run((context) => registerHost(context, command), RUN);
+      await first.brain.committer.run((context) => registerHost(context, command), run());
     }
     return new World(options, { controllers: [first, second], state: await readState(options.store) });
   }
@@ -131,7 +134,7 @@ export class World implements AsyncDisposable {
   /** Until no address rests any more. */
   async rest(): Promise<void> {
     const { quarantineMs } = this.#options.settings;
-    const deadline = withDeadline(quarantineMs * 1.125 + this.#options.lateMs, RUN.signal);
+    const deadline = withDeadline(quarantineMs * 1.125 + this.#options.lateMs, never());
     while ((await this.#settle()).resting.size > 0) {
       if (!(await pause(20, deadline))) throw new Error('addresses rest for too long');
     }
@@ -142,11 +145,11 @@ export class World implements AsyncDisposable {
     await this.#settle();
     const [{ brain }] = this.#controllers;
     for (const { id } of this.#state.endpoints.values()) {
-      await brain.committer.run((context) => deleteEndpoint(context, { id, hostId: undefined }), RUN);
-      await brain.committer.run((context) => releaseEndpoint(context, { id, hostId: undefined }), RUN);
+      await brain.committer.run((context) => deleteEndpoint(context, { id, hostId: undefined }), run());
+      await brain.committer.run((context) => releaseEndpoint(context, { id, hostId: undefined }), run());
     }
     for (const id of this.#state.networks.keys()) {
-      await brain.committer.run((context) => deleteNetwork(context, id), RUN);
+      await brain.committer.run((context) => deleteNetwork(context, id), run());
     }
     const { networks, endpoints, resting, ...left } = await this.#settle();
     const objects = [...networks.keys(), ...endpoints.keys(), ...resting];
@@ -161,7 +164,7 @@ export class World implements AsyncDisposable {
   async #settle(): Promise<StoredState> {
     for (const { store } of this.#controllers) await store.heal();
     this.#state = await readState(this.#options.store);
-    for (const { brain } of this.#controllers) await brain.cache.atLeast(this.#state.revision, RUN.signal);
+    for (const { brain } of this.#controllers) await brain.cache.atLeast(this.#state.revision, never());
     return this.#state;
   }
 
@@ -193,20 +196,20 @@ export class World implements AsyncDisposable {
     try {
       switch (request.do) {
         case 'createNetwork':
-          network = (await committer.run((context) => createNetwork(context, request.command, POOLS), RUN)).result;
+          network = (await committer.run((context) => createNetwork(context, request.command, POOLS), run())).result;
           break;
         case 'updateNetwork':
-          network = (await committer.run((context) => updateNetwork(context, request.command), RUN)).result;
+          network = (await committer.run((context) => updateNetwork(context, request.command), run())).result;
           break;
         case 'deleteNetwork':
-          await committer.run((context) => deleteNetwork(context, request.id), RUN);
+          await committer.run((context) => deleteNetwork(context, request.id), run());
           break;
         case 'createEndpoint':
-          endpoint = (await committer.run((context) => createEndpoint(context, request.command), RUN)).result;
+          endpoint = (await committer.run((context) => createEndpoint(context, request.command), run())).result;
           break;
         default: {
           const rule = { delete: deleteEndpoint, markReady, release: releaseEndpoint }[request.do];
-          await committer.run((context) => rule(context, { id: request.id, hostId: undefined }), RUN);
+          await committer.run((context) => rule(context, { id: request.id, hostId: undefined }), run());
         }
       }
     } catch (error) {

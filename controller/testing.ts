@@ -36,9 +36,10 @@ import type { EtcdReport } from './etcd-status.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
 import type { Principal } from './identity/principal.js';
-import { loadOrCreateMeta } from './meta.js';
+import { loadOrCreateMeta, type Meta } from './meta.js';
 import { createMetrics } from './metrics.js';
-import type { Store } from './store/store.js';
+import { objectKey } from './store/keys.js';
+import type { Compare, Store } from './store/store.js';
 
 /** A log that says nothing. */
 export const SILENT = pino({ level: 'silent' });
@@ -54,15 +55,24 @@ export interface Brain extends AsyncDisposable {
 }
 
 /** A cache that follows `store`, and a committer on it. */
-export async function openBrain(store: Store, settings: Partial<Settings> = {}): Promise<Brain> {
+export async function openBrain(
+  store: Store,
+  settings: Partial<Settings> = {},
+  { metaRevision }: Partial<Meta> = {},
+): Promise<Brain> {
   const stop = new AbortController();
   const metrics = createMetrics({ revision: () => 0n, streams: () => 0 });
-  const cache = new Cache({ store, log: SILENT, patienceMs: 100 });
+  const fence = (modRevision: bigint): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision });
+  const cache = new Cache({
+    ...{ store, log: SILENT, patienceMs: 100 },
+    ...(metaRevision === undefined ? {} : { metaRevision }),
+  });
   const running = cache.run(stop.signal);
   await cache.listed;
   const committer = new Committer({
     ...{ store, cache, observer: metrics.commit, clock: systemClock },
     settings: { ...DEFAULT_SETTINGS, ...settings },
+    ...(metaRevision === undefined ? {} : { fence: () => fence(metaRevision) }),
   });
   return {
     ...{ store, cache, committer },
@@ -117,7 +127,7 @@ export async function openController(
     ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
-      endpoint: endpointService(serve, { store, cache, committer, fanout }),
+      endpoint: endpointService(serve, { store, cache, committer, clock: systemClock, fanout }),
       host: hostService(serve, { cache, fanout }),
       cluster: clusterService(serve, {
         ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },

@@ -318,6 +318,50 @@ describe('an agent that was interrupted', () => {
   });
 });
 
+describe('a restored cluster', () => {
+  it('keeps what it has under its ids; what it lacks is made again under another, and says so until then', async () => {
+    await using agent = await start();
+    await agent.create('a', 'net1', 'net2');
+    const [kept, lost] = controller.own;
+    controller.refusals.push(...Array.from({ length: 12 }, () => 'HOSTS_UNDECLARED' as const));
+    controller.restore('e2', ({ id }) => id === kept?.id);
+    await expect
+      .poll(async () => (await agent.get('a'))?.problems)
+      .toEqual([expect.stringContaining('network net2: the cluster was restored')]);
+    expect(interfaces('a')).toEqual(['lo', 'eth0']);
+    await expect
+      .poll(async () => (await agent.get('a'))?.state, { timeout: 15_000 })
+      .toBe(SandboxState.SANDBOX_STATE_READY);
+    expect((await agent.get('a'))?.problems).toEqual([]);
+    expect(interfaces('a')).toEqual(['lo', 'eth0', 'eth1']);
+    expect(controller.own.map(({ id }) => id)).toContain(kept?.id);
+    expect(controller.own.map(({ id }) => id)).not.toContain(lost?.id);
+    // Revisions count anew: what somebody removes now is forgotten, although the old ones were higher.
+    const [record] = SandboxRegistry.open(path.join(directory, 'state')).list();
+    expect(record?.attachments.map(({ epoch }) => epoch)).toEqual(['e2', 'e2']);
+    for (const { id } of controller.own) await controller.deleteEndpoint(id);
+    await expect.poll(async () => (await agent.get('a'))?.endpoints).toEqual([]);
+    await expect.poll(() => controller.own).toEqual([]);
+    await agent.create('b', 'net1');
+    await agent.ask(agent.client.delete.bind(agent.client), { name: 'b', wait: false });
+  });
+
+  it('without the network says so, and keeps the rest', async () => {
+    await using agent = await start();
+    await agent.create('a', 'net1', 'net2');
+    controller.refusals.push('NETWORK_NOT_FOUND');
+    controller.restore('e2', ({ networkId }) => networkId === testNetwork(1).id);
+    await expect
+      .poll(async () => (await agent.get('a'))?.problems)
+      .toEqual([expect.stringContaining('restored'), 'network net2: refused: NETWORK_NOT_FOUND']);
+    expect((await agent.get('a'))?.state).toBe(SandboxState.SANDBOX_STATE_PENDING);
+    expect(interfaces('a')).toEqual(['lo', 'eth0']);
+    const request = { name: 'a', network: 'net2', wait: false };
+    await agent.ask(agent.client.disconnect.bind(agent.client), request);
+    expect((await agent.get('a'))?.state).toBe(SandboxState.SANDBOX_STATE_READY);
+  });
+});
+
 describe('what others do to this host’s endpoints', () => {
   it('is followed: wishes are attached, and what was removed elsewhere goes', async () => {
     await using agent = await start();

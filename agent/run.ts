@@ -27,8 +27,10 @@ import { loadHostId } from './sandbox/host-id.js';
 import { SandboxRegistry } from './sandbox/registry.js';
 import { salvage } from './sandbox/salvage.js';
 import type { HostFacts } from './state/desired.js';
+import { FollowedFile, hasByRecords } from './state/followed.js';
 import { SyncClient, type Identity } from './sync/client.js';
 import { remoteController } from './sync/controller.js';
+import { HostPrefixes } from './tables/host-prefixes.js';
 import { LinuxKernel } from './tables/linux-kernel.js';
 import { networkNamespace, sandboxNamespace } from './tables/namespace-names.js';
 import { Teardown } from './teardown.js';
@@ -64,6 +66,9 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   for (const problem of registry.problems) log.error(problem, 'a sandbox’s record cannot be read');
   const files = new SandboxFiles(flags.runDir);
   const kernel = stack.use(new LinuxKernel());
+  const prefixes = stack.use(new HostPrefixes({ log }));
+  const has = hasByRecords(registry);
+  const followed = stack.use(await FollowedFile.open({ stateDirectory: flags.stateDir, hostId, has, log }));
   const dns = stack.use(new DnsServers({ log, registry: metrics.registry }));
 
   const controllerName = `the controller at ${flags.controller}`;
@@ -78,6 +83,8 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
     controller: controllerName,
     hostId,
     vtep,
+    followed: () => followed.value,
+    prefixes: prefixes.latest,
     log,
   });
   const controller = remoteController({
@@ -153,6 +160,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   keeper.start();
   sync.state.subscribe((state) => {
     metrics.synced(state);
+    if (state.known !== undefined) followed.take(state.known);
     kick();
   });
   reconciler.settled.subscribe((settled) => {

@@ -35,7 +35,7 @@ function inputOf(numbers: readonly Parameters<typeof testEndpoint>[0][]): Input 
   });
   const networks = [1, 2, 3].map((number) => testNetwork(number));
   return {
-    known: { view: viewOf(1, { networks, endpoints, peers: PEERS }), revision: 1n, session: 's' },
+    known: { view: viewOf(1, { networks, endpoints, peers: PEERS }), revision: 1n, epoch: 'e', session: 's' },
     facts: FACTS,
     sandboxes: sandboxesOf(1, endpoints),
   };

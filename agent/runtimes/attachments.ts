@@ -5,7 +5,7 @@ import type { Endpoint } from '../../core/model.js';
 import type { AttachmentRecord } from '../sandbox/record.js';
 import type { SandboxRegistry } from '../sandbox/registry.js';
 import type { Latest } from '../state/latest.js';
-import type { Settled } from '../state/settled.js';
+import { hasReached, type Settled } from '../state/settled.js';
 import type { SyncState } from '../sync/client.js';
 import type { Asking } from '../sync/controller.js';
 import { findEndpoint } from './describe.js';
@@ -43,6 +43,7 @@ export class Attachments {
     const { endpointId: id, network, aliases, addresses, mac, labels } = attachment;
     const wish = { id, network, sandbox: name, aliases, addresses, mac, labels };
     const { endpoint, revision } = await calls.create(wish, asking);
+    const epoch = this.#epoch();
     const others = this.#options.registry.get(name)?.attachments ?? [];
     if (others.some((other) => other.endpointId !== id && other.networkId === endpoint.networkId)) {
       throw alreadyConnected(name, network);
@@ -52,13 +53,15 @@ export class Attachments {
       state: 'attached',
       networkId: endpoint.networkId,
       revision: String(revision),
+      epoch,
       problem: undefined,
+      lost: undefined,
     }).catch(() => undefined);
     kick();
     const outcome = await settled
       .until(({ known, attached, failed }) => {
         if (attached.has(id)) return 'attached';
-        if (known === undefined || known.revision < revision) return undefined;
+        if (known === undefined || !hasReached(known, { revision, epoch }, this.#epoch())) return undefined;
         const reason = failed.get(id);
         if (reason !== undefined) throw new WeftError({ reason: 'KERNEL_FAILED', message: reason });
         return findEndpoint(known, id)?.state === 'removing' || findEndpoint(known, id) === undefined
@@ -83,9 +86,11 @@ export class Attachments {
     const { endpointId: id } = attachment;
     if (attachment.state !== 'removing') await this.note(name, attachment, { state: 'removing' });
     const marked = await calls.delete(id, asking);
+    const at = { revision: marked, epoch: this.#epoch() };
     const revision = await sync
       .until(({ known }) => {
-        if (known === undefined || known.revision < marked || findEndpoint(known, id) !== undefined) return undefined;
+        if (known === undefined || !hasReached(known, at, this.#epoch()) || findEndpoint(known, id) !== undefined)
+          return undefined;
         return known.revision;
       }, asking.signal)
       .catch(this.late(name));
@@ -96,6 +101,11 @@ export class Attachments {
     }
     this.#options.kick();
     return marked === 0n ? 0n : revision;
+  }
+
+  /** In which the answers of this moment's controller count their revisions. */
+  #epoch(): string | undefined {
+    return this.#options.sync.value.identity?.epoch;
   }
 
   /** Changes an attachment's record, in memory at once. The disk's failure is logged where nobody awaits it. */

@@ -61,6 +61,16 @@ export class TestController implements Controller {
     return Promise.resolve(this.#revision);
   }
 
+  /** As after a restore: another epoch, revisions from the start, and of the endpoints only those that it has. */
+  restore(epoch: string, has: (endpoint: Endpoint) => boolean): void {
+    for (const endpoint of this.endpoints.values()) if (!has(endpoint)) this.endpoints.delete(endpoint.id);
+    this.#revision = 1n;
+    const { identity } = this.sync.value;
+    if (identity === undefined) throw new Error('nobody is followed');
+    this.sync.set({ ...this.sync.value, session: `session-${epoch}`, identity: { ...identity, epoch } });
+    this.publish();
+  }
+
   wait(revision: bigint): Promise<void> {
     this.waits.push(revision);
     return Promise.resolve();
@@ -94,7 +104,10 @@ export class TestController implements Controller {
       peers: [testPeer(1), testPeer(2)],
     });
     const session = this.sync.value.session ?? '';
-    this.sync.set({ ...this.sync.value, known: { view, revision: this.#revision, session } });
+    this.sync.set({
+      ...this.sync.value,
+      known: { view, revision: this.#revision, epoch: this.sync.value.identity?.epoch ?? '', session },
+    });
   }
 
   /** Endpoints of the host under test. */

@@ -31,10 +31,9 @@ export function describeSandbox(
 ): SandboxInfo {
   const record = recordOf(name);
   const attachments = record?.attachments ?? [];
-  const problems = attachments.flatMap(({ endpointId, problem }) => {
-    const failure = settled.failed.get(endpointId);
-    return [...(problem === undefined ? [] : [problem]), ...(failure === undefined ? [] : [failure])];
-  });
+  const problems = attachments.flatMap(({ endpointId, lost, problem }) =>
+    [lost, problem, settled.failed.get(endpointId)].filter((each) => each !== undefined),
+  );
   const isReady =
     settled.sandboxes.has(name) && attachments.every(({ endpointId }) => settled.attached.has(endpointId));
   const endpoints = attachments.flatMap(({ endpointId }): Endpoint[] => {

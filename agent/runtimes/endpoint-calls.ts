@@ -10,15 +10,22 @@ import type { Latest } from '../state/latest.js';
 const RETRY_FIRST_MS = 20;
 const RETRY_CAP_MS = 1_000;
 
-/** What passes by itself: another controller answers, a new stream begins, the store is back. */
+/** What passes by itself: another controller answers, a new stream begins, the store is back, or every host has declared itself. */
 const PASSING: ReadonlySet<Reason> = new Set([
   'SESSION_STALE',
   'CONTROLLER_UNAVAILABLE',
   'STORE_UNAVAILABLE',
+  'RESTORE_UNFINISHED',
+  'HOSTS_UNDECLARED',
   'CONTENTION',
   'REVISION_AHEAD',
   'TIMED_OUT',
 ]);
+
+/** Whether what failed so may well be done a little later. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof WeftError && PASSING.has(error.reason);
+}
 
 export interface EndpointCallsOptions {
   readonly controller: Controller;
@@ -64,7 +71,7 @@ export class EndpointCalls {
         return await act();
       } catch (error) {
         if (asking.signal.aborted) break;
-        if (!(error instanceof WeftError) || !PASSING.has(error.reason)) throw error;
+        if (!(error instanceof WeftError) || !isPassing(error)) throw error;
         last = error;
       }
       await pause(backoffMs(attempt, RETRY_FIRST_MS, RETRY_CAP_MS), asking.signal);

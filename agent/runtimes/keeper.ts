@@ -16,7 +16,17 @@ import type { Asking } from '../sync/controller.js';
 import type { Asked, At, JoinRequest, SandboxInfo, Sandboxes } from './adapter.js';
 import { Attachments, type AttachmentsOptions } from './attachments.js';
 import { describeSandbox, findEndpoint } from './describe.js';
-import { findAttachment, isOpen, isUnfinished, recordOf, recordOfWish, wishesFor } from './records.js';
+import { isPassing } from './endpoint-calls.js';
+import {
+  changed,
+  findAttachment,
+  isOpen,
+  isUnfinished,
+  recordOf,
+  recordOfLost,
+  recordOfWish,
+  wishesFor,
+} from './records.js';
 import { alreadyConnected, notFound } from './refusals.js';
 import { Turns } from './turns.js';
 
@@ -26,6 +36,8 @@ const UNDO_MS = 5_000;
 const UNDO_LATE_MS = 100;
 const CARRY_ON_FIRST_MS = 500;
 const CARRY_ON_CAP_MS = 30_000;
+/** How long carrying on may keep others from the sandbox: what cannot be done meanwhile is tried again in its next turn. */
+const CARRY_ON_TURN_MS = 5_000;
 
 export interface KeeperOptions extends AttachmentsOptions {
   readonly hostId: HostId;
@@ -257,7 +269,7 @@ export class SandboxKeeper implements Sandboxes {
     const unfinished = record.attachments.filter(isOpen);
     const results = await Promise.allSettled(
       unfinished.map(async (attachment) => {
-        const asking = { signal, requestId: attachment.requestId };
+        const asking = { signal: withDeadline(CARRY_ON_TURN_MS, signal), requestId: attachment.requestId };
         if (attachment.state === 'removing') await this.#attachments.detach(name, attachment, asking);
         else await this.#attachOrSayWhyNot(name, attachment, asking);
       }),
@@ -270,7 +282,7 @@ export class SandboxKeeper implements Sandboxes {
     try {
       await this.#attachments.attach(name, attachment, asking);
     } catch (error) {
-      if (!(error instanceof WeftError) || error.reason === 'CONTROLLER_UNAVAILABLE') throw error;
+      if (!(error instanceof WeftError) || isPassing(error)) throw error;
       await this.#attachments.note(name, attachment, {
         state: 'wanted',
         problem: `network ${attachment.network}: ${error.message}`,
@@ -278,27 +290,46 @@ export class SandboxKeeper implements Sandboxes {
     }
   }
 
-  /** Takes in what others did: endpoints wished for here are attached, endpoints removed elsewhere are forgotten. */
+  /**
+   * Takes in what others did: endpoints wished for here are attached, endpoints removed elsewhere are forgotten, and
+   * those that a restored cluster does not have are made again.
+   */
   #follow(known: Known): void {
     const { registry, hostId } = this.#options;
     for (const record of registry.list()) {
       if (record.state === 'removing') continue;
-      const kept = record.attachments.filter(
-        ({ endpointId, state, revision }) =>
-          state !== 'attached' ||
-          known.revision < BigInt(revision ?? 0) ||
-          findEndpoint(known, endpointId) !== undefined,
-      );
+      const kept = record.attachments.flatMap((attachment) => this.#following(attachment, known));
       const wished = wishesFor(record, known, hostId).reduce<AttachmentRecord[]>(
-        (done, endpoint) => [...done, recordOfWish(endpoint, [...kept, ...done])],
+        (done, endpoint) => [...done, recordOfWish(endpoint, [...kept, ...done], known.epoch)],
         [],
       );
-      if (kept.length === record.attachments.length && wished.length === 0) continue;
+      const isSame =
+        kept.length === record.attachments.length && kept.every((each, at) => each === record.attachments[at]);
+      if (isSame && wished.length === 0) continue;
       const written = registry.put({ ...record, attachments: [...kept, ...wished] });
       written.catch((error: unknown) => {
         this.#options.log.error({ err: error, sandbox: record.name }, 'the record of a sandbox cannot be written');
       });
+      if (kept.some((each) => each.lost !== undefined && isOpen(each))) this.#carryOn(record.name);
     }
+  }
+
+  /** What becomes of an attachment at a view: the very same one where nothing changed, none where it is to be forgotten. */
+  #following(attachment: AttachmentRecord, known: Known): AttachmentRecord[] {
+    const { endpointId, state, revision, epoch } = attachment;
+    if (state !== 'attached') return [attachment];
+    const endpoint = findEndpoint(known, endpointId);
+    if (endpoint !== undefined) {
+      const isAsRecorded = epoch === known.epoch;
+      return [
+        isAsRecorded ? attachment : changed(attachment, { epoch: known.epoch, revision: String(endpoint.revision) }),
+      ];
+    }
+    if (epoch !== undefined && epoch !== known.epoch) {
+      this.#options.log.warn({ endpointId, network: attachment.network }, 'the restored cluster does not have it');
+      return [recordOfLost(attachment)];
+    }
+    return known.revision >= BigInt(revision ?? 0) ? [] : [attachment];
   }
 }
 

@@ -7,7 +7,7 @@ import type { JoinRequest } from './adapter.js';
 
 /** Fields to change; undefined takes one out. */
 export type AttachmentChange = {
-  readonly [K in 'state' | 'networkId' | 'revision' | 'problem']?: AttachmentRecord[K] | undefined;
+  readonly [K in 'state' | 'networkId' | 'revision' | 'epoch' | 'problem' | 'lost']?: AttachmentRecord[K] | undefined;
 };
 
 /** The record with the change; a field that is set to undefined is taken out. */
@@ -42,8 +42,26 @@ export function recordOf(join: JoinRequest, before: readonly AttachmentRecord[],
   };
 }
 
+/**
+ * An attachment whose endpoint a restored cluster does not have: to be made again, as it was asked for, under another id.
+ * What was not asked for (an address that was chosen) may come out otherwise.
+ */
+export function recordOfLost(attachment: AttachmentRecord): AttachmentRecord {
+  return changed(
+    { ...attachment, endpointId: newEndpointId() },
+    {
+      state: 'wanted',
+      networkId: undefined,
+      revision: undefined,
+      epoch: undefined,
+      problem: undefined,
+      lost: `network ${attachment.network}: the cluster was restored to a state in which this connection has no place; it is being made again, and its address may be another`,
+    },
+  );
+}
+
 /** An endpoint that somebody made for a sandbox of this host. */
-export function recordOfWish(endpoint: Endpoint, before: readonly AttachmentRecord[]): AttachmentRecord {
+export function recordOfWish(endpoint: Endpoint, before: readonly AttachmentRecord[], epoch: string): AttachmentRecord {
   return {
     endpointId: endpoint.id,
     network: endpoint.networkId,
@@ -55,6 +73,7 @@ export function recordOfWish(endpoint: Endpoint, before: readonly AttachmentReco
     labels: { ...endpoint.labels },
     state: 'attached',
     revision: String(endpoint.revision),
+    epoch,
     requestId: endpoint.requestId,
   };
 }

@@ -32,8 +32,12 @@ const attachmentSchema = z.strictObject({
   networkId: z.optional(idOf<NetworkId>(parseNetworkId)),
   /** The store's revision at which it was made, in decimal. */
   revision: z.optional(revision),
+  /** Of the store, in which that revision counts. */
+  epoch: z.optional(z.string()),
   /** Why it cannot be made, when that was found out after its request was answered or lost. */
   problem: z.optional(z.string()),
+  /** Why it has to be made anew: the cluster does not have any more what was there. */
+  lost: z.optional(z.string()),
   requestId: z.string(),
 });
 

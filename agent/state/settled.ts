@@ -7,8 +7,23 @@ import type { Problem } from '../../core/model.js';
 export interface Known {
   readonly view: HostView;
   readonly revision: bigint;
+  /** Which life of the store the revision counts in: a restore begins another. */
+  readonly epoch: string;
   /** The stream that told it. */
   readonly session: string;
+}
+
+/**
+ * Whether a revision is known that was had in an epoch. Once another has begun (`current`), its first view is waited for,
+ * and then the revision is over, whatever its number.
+ */
+export function hasReached(
+  known: Known,
+  at: { readonly revision: bigint; readonly epoch: string | undefined },
+  current: string | undefined,
+): boolean {
+  if (current !== undefined && known.epoch !== current) return false;
+  return (at.epoch !== undefined && at.epoch !== known.epoch) || known.revision >= at.revision;
 }
 
 /** What the last pass over the kernel came to. */

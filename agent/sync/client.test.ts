@@ -11,6 +11,9 @@ import {
   type SyncResponse,
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import { encodeStatus } from '../../proto/status.js';
+import type { Cidr } from '../../core/address.js';
+import type { Followed } from '../state/followed.js';
+import { Latest } from '../state/latest.js';
 import { NOTHING_SETTLED } from '../state/settled.js';
 import { hostId, networkId, testEndpoint, testNetwork, testPeer } from '../state/testing.js';
 import { SyncClient } from './client.js';
@@ -32,8 +35,8 @@ class Side {
     for (const message of messages) this.stream.write({ message });
   }
 
-  welcome(session: string): void {
-    const value = { clusterId: 'c', epoch: 'e', session, hostNumber: 1, hostName: 'h1', declare: false };
+  welcome(session: string, { epoch = 'e', declare = false } = {}): void {
+    const value = { clusterId: 'c', epoch, session, hostNumber: 1, hostName: 'h1', declare };
     this.say({ $case: 'welcome', value });
   }
 
@@ -48,22 +51,35 @@ class Side {
   }
 }
 
+const NOTHING: Followed = { epoch: '', networks: [], endpoints: [] };
 const ENDPOINT = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
 let server = new Server();
 let sides: Side[] = [];
 let onStream: (side: Side) => void = () => undefined;
 let client = new AgentSyncServiceClient('127.0.0.1:1', credentials.createInsecure());
+let followed: Followed = NOTHING;
+const prefixes = new Latest<readonly Cidr[]>([]);
 let sync = makeSync();
 let stop = new AbortController();
 let running: Promise<void> = Promise.resolve();
 
 function makeSync(): SyncClient {
   const log = pino({ level: 'silent' });
-  return new SyncClient({ client, controller: 'the controller', hostId: hostId(1), vtep: testPeer(1).vtep, log });
+  return new SyncClient({
+    client,
+    controller: 'the controller',
+    hostId: hostId(1),
+    vtep: testPeer(1).vtep,
+    followed: () => followed,
+    prefixes,
+    log,
+  });
 }
 
 beforeEach(async () => {
   sides = [];
+  followed = NOTHING;
+  prefixes.set([]);
   server = new Server();
   server.addService(AgentSyncServiceService, {
     sync: (stream: Stream) => {
@@ -142,6 +158,71 @@ describe('following the cluster', () => {
       stop.signal,
     );
     expect([...known.view.keys()]).toEqual([networkId(2)]);
+  });
+
+  it('says where the host’s own routes lead, at first and when that changes', async () => {
+    prefixes.set(['192.0.2.0/24' as Cidr]);
+    onStream = (on) => {
+      on.welcome('s1');
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until(({ session }) => session, stop.signal);
+    prefixes.set(['192.0.2.0/24' as Cidr, '203.0.113.0/24' as Cidr]);
+    const only = await side(0);
+    await expect.poll(() => only.heard).toHaveLength(2);
+    expect(only.heard).toEqual([
+      {
+        $case: 'hello',
+        value: expect.objectContaining({ epoch: '', prefixes: { cidrs: ['192.0.2.0/24'] } }) as unknown,
+      },
+      { $case: 'prefixes', value: { cidrs: ['192.0.2.0/24', '203.0.113.0/24'] } },
+    ]);
+  });
+
+  it('says what it runs where it is asked, before anything else, under the epoch that asks', async () => {
+    followed = { epoch: 'e1', networks: [testNetwork(1)], endpoints: [ENDPOINT] };
+    onStream = (on) => {
+      on.welcome('s1', { epoch: 'e2', declare: true });
+    };
+    running = sync.run(stop.signal);
+    const only = await side(0);
+    await expect.poll(() => only.heard).toHaveLength(2);
+    expect(only.heard).toMatchObject([
+      { $case: 'hello', value: { epoch: 'e1' } },
+      { $case: 'declaration', value: { epoch: 'e2', networks: [{ name: 'net1' }], endpoints: [{ id: ENDPOINT.id }] } },
+    ]);
+  });
+
+  it('keeps other hosts’ endpoints at a new epoch until they have had time to declare themselves', async () => {
+    const there = testEndpoint({ network: 1, endpoint: 2, host: 2, sandbox: 'b' });
+    const gone = testEndpoint({ network: 1, endpoint: 3, host: 1, sandbox: 'c' });
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`, { epoch: `e${String(sides.length)}` });
+      on.frame(1, 50n, ENDPOINT, ...(sides.length === 1 ? [there, gone] : []));
+      on.inSync(sides.length === 1 ? 50n : 3n);
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until((state) => state.known, stop.signal);
+    (await side(0)).stream.end();
+    const idsAt = async (revision: bigint): Promise<string[]> => {
+      const known = await sync.state.until(
+        (state) => (state.known?.epoch === 'e2' && state.known.revision === revision ? state.known : undefined),
+        stop.signal,
+      );
+      return [...(known.view.get(networkId(1))?.endpoints.keys() ?? [])];
+    };
+    expect(await idsAt(3n)).toEqual([ENDPOINT.id, there.id]);
+    // Its host has declared it, and then it is removed: nobody holds it any more.
+    const second = await side(1);
+    const change = { networkId: networkId(1), network: undefined, putPeers: [], dropPeerHostIds: [] };
+    const put = { ...change, revision: 4n, putEndpoints: [encodeEndpoint(there)], dropEndpointIds: [] };
+    second.say({ $case: 'change', value: put });
+    second.inSync(4n);
+    expect(await idsAt(4n)).toEqual([ENDPOINT.id, there.id]);
+    const drop = { ...change, revision: 5n, putEndpoints: [], dropEndpointIds: [there.id] };
+    second.say({ $case: 'change', value: drop });
+    second.inSync(5n);
+    expect(await idsAt(5n)).toEqual([ENDPOINT.id]);
   });
 
   it('begins anew when it is told of a change in a network it never heard of', async () => {

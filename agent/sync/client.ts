@@ -5,7 +5,7 @@
  */
 import { Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import { randomUUID } from 'node:crypto';
-import type { IpAddress } from '../../core/address.js';
+import type { Cidr, IpAddress } from '../../core/address.js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError, type Reason } from '../../core/errors.js';
 import type { HostId } from '../../core/ids.js';
@@ -13,7 +13,10 @@ import { backoffMs, pause } from '../../core/lifetime.js';
 import { VERSION } from '../../core/version.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import type { AgentSyncServiceClient, SyncRequest, SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
+import { encodeEndpoint, encodeNetwork } from '../../proto/codec.js';
 import { decodeStatus } from '../../proto/status.js';
+import type { Followed } from '../state/followed.js';
+import { HOLD_OVER_MS, HoldOver } from '../state/hold-over.js';
 import { Latest } from '../state/latest.js';
 import type { Known, Settled } from '../state/settled.js';
 import { StreamReader } from './stream.js';
@@ -45,6 +48,10 @@ export interface SyncOptions {
   readonly controller: string;
   readonly hostId: HostId;
   readonly vtep: IpAddress;
+  /** What was followed last, also before this agent's start: which epoch, and what a restored cluster is told. */
+  readonly followed: () => Followed;
+  /** Where the host's own interfaces and routes lead. */
+  readonly prefixes: Latest<readonly Cidr[]>;
   readonly log: Logger;
 }
 
@@ -66,6 +73,9 @@ export class SyncClient {
   #said: string | undefined;
   /** Requests whose changes were told and are not in the kernel yet. */
   #requestIds: readonly string[] = [];
+  #holdOver: { readonly over: HoldOver; readonly timer: NodeJS.Timeout } | undefined;
+  /** As the stream told it, without what is held over. */
+  #told: Known | undefined;
 
   readonly state = new Latest<SyncState>({ session: undefined, identity: undefined, known: undefined });
   /** Why the last stream ended; undefined while one is alive. */
@@ -77,6 +87,18 @@ export class SyncClient {
 
   /** Follows the cluster until the signal aborts. Rejects only when the first stream is refused for good. */
   async run(signal: AbortSignal): Promise<void> {
+    const telling = this.#options.prefixes.subscribe((cidrs) => {
+      this.#stream?.write({ message: { $case: 'prefixes', value: { cidrs: [...cidrs] } } });
+    });
+    try {
+      await this.#followAll(signal);
+    } finally {
+      telling[Symbol.dispose]();
+      this.#endHoldOver();
+    }
+  }
+
+  async #followAll(signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     for (let attempt = 0; ; attempt++) {
       const end = await this.#follow(signal);
@@ -117,7 +139,7 @@ export class SyncClient {
 
   /** One stream, to its end. */
   #follow(signal: AbortSignal): Promise<{ readonly error: WeftError; readonly worked: boolean }> {
-    const { client, controller, hostId, vtep } = this.#options;
+    const { client, controller, hostId, vtep, followed, prefixes } = this.#options;
     return new Promise((resolve) => {
       const metadata = new Metadata();
       metadata.set(REQUEST_ID_KEY, randomUUID());
@@ -151,10 +173,9 @@ export class SyncClient {
       });
       signal.addEventListener('abort', cancel, { once: true });
       if (signal.aborted) cancel();
-      const epoch = this.state.value.identity?.epoch ?? '';
-      stream.write({
-        message: { $case: 'hello', value: { hostId, vtep, version: VERSION, epoch, prefixes: { cidrs: [] } } },
-      });
+      const { epoch } = followed();
+      const hello = { hostId, vtep, version: VERSION, epoch, prefixes: { cidrs: [...prefixes.value] } };
+      stream.write({ message: { $case: 'hello', value: hello } });
     });
   }
 
@@ -169,11 +190,44 @@ export class SyncClient {
       const identity = this.#identityOf(event.welcome);
       this.state.set({ ...this.state.value, session: event.welcome.session, identity });
       this.#options.log.info({ session: event.welcome.session, ...identity }, 'following the cluster');
+      if (event.welcome.declare) this.#declare(stream, event.welcome.epoch);
       return false;
     }
     this.#requestIds = [...new Set([...this.#requestIds, ...event.requestIds])];
-    this.state.set({ ...this.state.value, known: event.known });
+    this.#take(event.known);
     return true;
+  }
+
+  /** Says what this host runs, from before the epoch that asks. */
+  #declare(stream: Stream, epoch: string): void {
+    const followed = this.#options.followed();
+    const networks = followed.networks.map(encodeNetwork);
+    const endpoints = followed.endpoints.map(encodeEndpoint);
+    this.#options.log.info(
+      { before: followed.epoch, epoch, networks: networks.length, endpoints: endpoints.length },
+      'the cluster was restored; saying what runs here',
+    );
+    stream.write({ message: { $case: 'declaration', value: { epoch, networks, endpoints } } });
+  }
+
+  #take(known: Known): void {
+    const before = this.state.value.known;
+    if (before !== undefined && before.epoch !== known.epoch) {
+      this.#endHoldOver();
+      const timer = setTimeout(() => {
+        this.#endHoldOver();
+        if (this.#told !== undefined) this.state.set({ ...this.state.value, known: this.#told });
+      }, HOLD_OVER_MS);
+      this.#holdOver = { over: new HoldOver(before.view, this.#options.hostId), timer };
+    }
+    this.#told = known;
+    const view = this.#holdOver?.over.over(known.view) ?? known.view;
+    this.state.set({ ...this.state.value, known: { ...known, view } });
+  }
+
+  #endHoldOver(): void {
+    clearTimeout(this.#holdOver?.timer);
+    this.#holdOver = undefined;
   }
 
   #identityOf({ clusterId, epoch, hostNumber, hostName }: Welcome): Identity {

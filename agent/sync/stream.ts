@@ -20,7 +20,7 @@ const NONE: StreamEvent = { kind: 'none' };
 
 /** Begins from nothing with each stream: a network that is not framed again is gone. */
 export class StreamReader {
-  #session: string | undefined;
+  #welcome: Welcome | undefined;
   #view: HostView = new Map();
   #batch: (Snapshot | Change)[] = [];
 
@@ -28,7 +28,7 @@ export class StreamReader {
   read({ message }: SyncResponse): StreamEvent {
     switch (message?.$case) {
       case 'welcome':
-        this.#session = message.value.session;
+        this.#welcome = message.value;
         return { kind: 'welcome', welcome: message.value };
       case 'frame':
         this.#batch.push(decodeFrame(message.value));
@@ -40,13 +40,14 @@ export class StreamReader {
         this.#batch.push(decodeDrop(message.value));
         return NONE;
       case 'inSync': {
-        if (this.#session === undefined) throw new StreamError('InSync came before Welcome');
+        if (this.#welcome === undefined) throw new StreamError('InSync came before Welcome');
+        const { session, epoch } = this.#welcome;
         this.#view = fold(this.#view, this.#batch);
         const requestIds = requestIdsOf(this.#batch);
         this.#batch = [];
         return {
           kind: 'known',
-          known: { view: this.#view, revision: message.value.revision, session: this.#session },
+          known: { view: this.#view, revision: message.value.revision, epoch, session },
           requestIds,
         };
       }

@@ -49,7 +49,7 @@ afterAll(async () => {
 /** Objects in the store with their revisions, the hosts' namespaces, and the agents' own files: a moment's look. */
 async function outline() {
   const { ask, networks } = controller;
-  const page = { pageSize: 0, pageToken: '', minRevision: 0n };
+  const page = { pageSize: 0, pageToken: '', minRevision: 0n, filters: [] };
   const [endpoints, listed] = await Promise.all([controller.listEndpoints(), ask(networks.list.bind(networks), page)]);
   const hosts = lab.hosts.map((host) => ({
     namespaces: host.namespaces(),
@@ -376,7 +376,7 @@ describe('gRPC', () => {
       'a page token that is none',
       () =>
         controller.ask(controller.networks.list.bind(controller.networks), {
-          ...{ pageSize: 0, pageToken: '\u0000', minRevision: 0n },
+          ...{ pageSize: 0, pageToken: '\u0000', minRevision: 0n, filters: [] },
         }),
       'ARGUMENT_INVALID',
       ['page_token'],

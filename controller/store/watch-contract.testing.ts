@@ -1,4 +1,5 @@
 /** Watching, compaction, aborting and closing, as every Store does it: one suite that runs on each implementation. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { pause } from '../../core/lifetime.js';
 import { Bench, bytes, eventsOf, never, putting, take, type StoreUnderTest } from './contract-bench.testing.js';
@@ -110,6 +111,17 @@ export function describeWatch(name: string, open: () => Promise<StoreUnderTest>)
         expect(await taken).toHaveLength(1);
         expect((await iterator.next()).done).toBe(true);
         expect(await take(bench.store.watch({ prefix: bench.at, from, signal: held.signal }), () => false)).toEqual([]);
+      });
+
+      it('ends when the signal aborts while it begins', async () => {
+        const from = (await bench.put(`${bench.at}a`)) + 1n;
+        for (let turns = 0; turns < 40; turns += 1) {
+          const aborting = new AbortController();
+          const taken = take(bench.store.watch({ prefix: bench.at, from, signal: aborting.signal }), () => false);
+          for (let count = 0; count < turns; count += 1) await (turns % 2 === 0 ? Promise.resolve() : nextTurn());
+          aborting.abort();
+          expect(await taken).toEqual([]);
+        }
       });
 
       it('knows no revision 0', async () => {

@@ -34,6 +34,8 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
   let next = from;
   for (let failures = 0; !over(); failures += 1) {
     using opened = await connection.openWatch();
+    // Nobody listens for that yet.
+    if (over()) return;
     for await (const response of responses(opened, { prefix, next, signal, patienceMs: connection.callTimeoutMs })) {
       failures = 0;
       for (const batch of batchesOf(response.events, next)) {

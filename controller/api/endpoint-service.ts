@@ -1,4 +1,6 @@
 /** EndpointService: see proto/weft/v1/endpoint.proto. */
+import type { IpAddress } from '../../core/address.js';
+import type { Clock } from '../../core/clock.js';
 import { WeftError, invalid } from '../../core/errors.js';
 import { parseEndpointId, type EndpointId } from '../../core/ids.js';
 import type { Endpoint } from '../../core/model.js';
@@ -26,20 +28,34 @@ import type { Fanout } from '../fanout/fanout.js';
 import type { Store } from '../store/store.js';
 import { addressHistory } from './address-history.js';
 import { makeEndpoint, makeEndpoints, ownHost } from './create-endpoint.js';
+import { oneOf, partOf, prefixOf, readFilters, type FilterKind } from './filters.js';
 import { readPage, takePage } from './page.js';
 import { findHost, findNetwork, viewAt } from './reads.js';
 import type { Serve } from './serve.js';
 import { Checker, quote } from './validate.js';
 
+/** The filters of `weft endpoint ls`. */
+const ENDPOINT_FILTERS: FilterKind<Endpoint> = {
+  name: partOf(({ name }) => name),
+  sandbox: partOf(({ sandbox }) => sandbox),
+  id: prefixOf(({ id }) => id),
+  state: oneOf({
+    pending: ({ state }) => state === 'pending',
+    ready: ({ state }) => state === 'ready',
+    removing: ({ state }) => state === 'removing',
+  }),
+};
+
 export interface EndpointServiceOptions {
   readonly store: Store;
   readonly cache: Cache;
   readonly committer: Commits;
+  readonly clock: Clock;
   readonly fanout: Fanout;
 }
 
 export function endpointService(serve: Serve, options: EndpointServiceOptions): EndpointServiceServer {
-  const { cache, committer } = options;
+  const { cache, committer, clock } = options;
   return {
     create: serve.unary<CreateEndpointRequest, CreateEndpointResponse>(
       'EndpointService/Create',
@@ -76,11 +92,14 @@ export function endpointService(serve: Serve, options: EndpointServiceOptions): 
         const network = request.network === '' ? undefined : check.reference('network', request.network);
         const host = request.host === '' ? undefined : check.reference('host', request.host);
         const address = request.address === '' ? undefined : check.ip('address', request.address);
+        const filter = readFilters(check, request.filters, { kind: ENDPOINT_FILTERS, nowMs: clock.now().getTime() });
         check.done();
         const view = await viewAt(cache, minRevision, signal);
-        const found = [...candidates(view, network, host)].filter(
-          ({ addresses }) => address === undefined || addresses.includes(address),
-        );
+        const narrowed = narrow(view, { network, host, address });
+        const found =
+          narrowed === undefined
+            ? filter.select(view, view.endpoints.values(), view.endpointsLabelled)
+            : narrowed.filter((endpoint) => filter.fits(endpoint, view));
         const { items, nextPageToken } = takePage(found, page);
         return { endpoints: items.map(encodeEndpoint), nextPageToken, revision: view.revision };
       },
@@ -105,15 +124,27 @@ export function endpointService(serve: Serve, options: EndpointServiceOptions): 
   };
 }
 
-function* candidates(view: View, network: string | undefined, host: string | undefined): Iterable<Endpoint> {
-  const hostId = host === undefined ? undefined : findHost(view, host).id;
-  if (network !== undefined) {
-    for (const endpoint of view.endpointsOf(findNetwork(view, network).id).values()) {
-      if (hostId === undefined || endpoint.hostId === hostId) yield endpoint;
-    }
-  } else {
-    yield* (hostId === undefined ? view.endpoints : view.endpointsOn(hostId)).values();
+/** The endpoints of the network and host named, that hold the address; undefined: none is named, so all of them. */
+function narrow(
+  view: View,
+  named: {
+    readonly network: string | undefined;
+    readonly host: string | undefined;
+    readonly address: IpAddress | undefined;
+  },
+): readonly Endpoint[] | undefined {
+  const { address } = named;
+  const networkId = named.network === undefined ? undefined : findNetwork(view, named.network).id;
+  const hostId = named.host === undefined ? undefined : findHost(view, named.host).id;
+  if (address !== undefined) {
+    const networks = networkId === undefined ? [...view.networks.keys()] : [networkId];
+    return networks
+      .flatMap((id) => view.holderOfAddress(id, address) ?? [])
+      .filter((endpoint) => hostId === undefined || endpoint.hostId === hostId);
   }
+  if (networkId === undefined) return hostId === undefined ? undefined : [...view.endpointsOn(hostId).values()];
+  const found = [...view.endpointsOf(networkId).values()];
+  return hostId === undefined ? found : found.filter((endpoint) => endpoint.hostId === hostId);
 }
 
 function readId(text: string): EndpointId {

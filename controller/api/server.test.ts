@@ -217,7 +217,10 @@ describe('an endpoint’s life, from both sides', () => {
     });
     const last = await a1.until((message) => message.$case === 'drop');
     expect(last.value).toMatchObject({ networkId });
-    expect((await createEndpoint({ session: s2 }, h2)).endpoint?.addresses).toEqual(['10.9.0.2']);
+    // Nobody is given it for a while, but who names it has it at once.
+    expect((await refusal(createEndpoint({ session: s2 }, h2))).message).toContain('0 in use and 1 resting');
+    const again = await createEndpoint({ session: s2, addresses: ['10.9.0.2'] }, h2);
+    expect(again.endpoint?.addresses).toEqual(['10.9.0.2']);
     expect(a2.received.map(({ $case }) => $case)).not.toContain('change');
     a1.close();
     a2.close();

@@ -10,10 +10,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from '../../core/daemon/log.js';
 import { pause } from '../../core/lifetime.js';
+import type { Endpoint, Host, Network } from '../../core/model.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
 import { StoreRefused, StoreUnavailable, type Store } from '../store/store.js';
 import type { Cache } from './cache.js';
-import { readObject, type ClusterObject } from './objects.js';
+import { readObject, type Resting } from './objects.js';
 import type { View } from './view.js';
 
 /** What happens, for the metrics. `skipped`: the store did not answer, or has compacted its history from there. */
@@ -108,10 +109,11 @@ export class CacheAudit {
     const { revision: newest } = await store.get(objectKey.meta(), signal);
     // It may never come to it, where nothing of ours has happened since.
     await this.#comesTo(newest, CATCH_UP_MS, signal);
-    const { revision, entries } = snapshot(cache.view);
+    const snapshot = snapshotOf(cache.view);
+    const { revision } = snapshot;
     // Behind the store, the view says that nothing of ours has happened since.
     const at = revision > newest ? revision : newest;
-    const differences = await this.#readable(await this.#differences(entries, at, signal), signal);
+    const differences = await this.#readable(await this.#differences(snapshot, at, signal), signal);
     if (differences.length === 0 || revision >= newest) return differences;
     // Where it moves on from there, it was only late.
     const movesOn = await this.#comesTo(revision + 1n, this.#options.patienceMs ?? PATIENCE_MS, signal);
@@ -129,13 +131,9 @@ export class CacheAudit {
     return true;
   }
 
-  /** What the store had at revision `at` and is not in `entries`, or the other way about. */
-  async #differences(
-    entries: readonly ClusterObject[],
-    at: bigint,
-    signal: AbortSignal,
-  ): Promise<readonly Difference[]> {
-    const view = await byKey(entries);
+  /** What the store had at revision `at` and is not in the snapshot, or the other way about. */
+  async #differences(snapshot: Snapshot, at: bigint, signal: AbortSignal): Promise<readonly Difference[]> {
+    const view = await byKey(snapshot);
     const differences: Difference[] = [];
     for await (const page of this.#options.store.revisions({ prefix: OBJECTS, at, signal })) {
       for (const { key, modRevision: inStore } of page) {
@@ -173,37 +171,40 @@ export class CacheAudit {
   }
 }
 
-/** What the view has at this moment. Only references, for the objects themselves never change: quick, also for many. */
-function snapshot(view: View): { readonly revision: bigint; readonly entries: readonly ClusterObject[] } {
-  const entries: ClusterObject[] = [];
-  for (const value of view.endpoints.values()) entries.push({ kind: 'endpoint', value });
-  for (const value of view.networks.values()) entries.push({ kind: 'network', value });
-  for (const value of view.hosts.values()) entries.push({ kind: 'host', value });
-  for (const value of view.resting()) entries.push({ kind: 'resting', value });
-  return { revision: view.revision, entries };
+/** What a view had at one moment. */
+interface Snapshot extends Pick<View, 'revision'> {
+  readonly networks: readonly Network[];
+  readonly hosts: readonly Host[];
+  readonly endpoints: readonly Endpoint[];
+  readonly resting: readonly Resting[];
+}
+
+/** Only references, for the objects themselves never change: some milliseconds for 100,000. */
+function snapshotOf(view: View): Snapshot {
+  return {
+    revision: view.revision,
+    networks: [...view.networks.values()],
+    hosts: [...view.hosts.values()],
+    endpoints: [...view.endpoints.values()],
+    resting: [...view.resting()],
+  };
 }
 
 /** The revision of each by its key in the store, made in small steps. */
-async function byKey(entries: readonly ClusterObject[]): Promise<Map<string, bigint>> {
+async function byKey(snapshot: Snapshot): Promise<Map<string, bigint>> {
   const revisions = new Map<string, bigint>();
-  for (let first = 0; first < entries.length; first += STEP) {
-    for (const entry of entries.slice(first, first + STEP)) revisions.set(keyOf(entry), entry.value.revision);
-    await turn();
+  for (const [key, revision] of keysOf(snapshot)) {
+    revisions.set(key, revision);
+    if (revisions.size % STEP === 0) await turn();
   }
   return revisions;
 }
 
-function keyOf({ kind, value }: ClusterObject): string {
-  switch (kind) {
-    case 'network':
-      return objectKey.network(value.id);
-    case 'host':
-      return objectKey.host(value.id);
-    case 'endpoint':
-      return objectKey.endpoint(value.networkId, value.id);
-    case 'resting':
-      return objectKey.resting(value.networkId, value.address);
-  }
+function* keysOf({ networks, hosts, endpoints, resting }: Snapshot): Generator<readonly [string, bigint]> {
+  for (const { id, revision } of networks) yield [objectKey.network(id), revision];
+  for (const { id, revision } of hosts) yield [objectKey.host(id), revision];
+  for (const { networkId, id, revision } of endpoints) yield [objectKey.endpoint(networkId, id), revision];
+  for (const { networkId, address, revision } of resting) yield [objectKey.resting(networkId, address), revision];
 }
 
 /** Whether a key is one of those that the view has. */

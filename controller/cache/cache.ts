@@ -183,31 +183,31 @@ export class Cache {
         .filter(({ networkId, address }) => !keys.has(objectKey.resting(networkId, address)))
         .map(({ networkId, address }): Edit => ({ kind: 'drop', of: 'resting', networkId, address })),
     ];
-    // Objects that are in the view already have their revision in it.
+    // An object that is in the view as it was last written need not be read again.
     const puts = entries
+      .filter((entry) => this.#held(entry.key)?.revision !== entry.modRevision)
       .map((entry) => this.#put(entry))
-      .filter(isDefined)
-      .filter((edit) => !this.#has(edit));
+      .filter(isDefined);
     this.#listed = true;
     this.#apply(revision, [...drops, ...puts]);
     this.#first.resolve();
   }
 
-  #has(edit: Edit): boolean {
-    if (edit.kind !== 'put') return false;
-    return this.#held(edit.object)?.revision === edit.object.value.revision;
-  }
-
-  #held({ kind, value }: ClusterObject): ClusterObject['value'] | undefined {
-    switch (kind) {
+  /** What the view has of a key. */
+  #held(key: string): ClusterObject['value'] | undefined {
+    if (this.#view.revision === 0n) return undefined;
+    const ref = parseObjectKey(key);
+    switch (ref?.kind) {
       case 'network':
-        return this.#view.networks.get(value.id);
+        return this.#view.networks.get(ref.id);
       case 'host':
-        return this.#view.hosts.get(value.id);
+        return this.#view.hosts.get(ref.id);
       case 'endpoint':
-        return this.#view.endpoints.get(value.id);
+        return this.#view.endpointsOf(ref.networkId).get(ref.id);
       case 'resting':
-        return this.#view.restingIn(value.networkId).get(value.address);
+        return this.#view.restingIn(ref.networkId).get(ref.address);
+      default:
+        return undefined;
     }
   }
 

@@ -90,7 +90,11 @@ describe('weft network update', () => {
       ],
     });
     await json('network update --rm-subnet fd00:20::/64 live');
-    expect(await cidrsOf('live')).toEqual(['10.20.0.0/16']);
+    const outside = await weft('network update --shrink 10.20.0.0/24 live');
+    expect(outside).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(outside.stderr).toMatch(/^weft: --aux-address: [^\n]*10\.20\.9\.9/);
+    await json('network update --shrink 10.20.0.0/24 --aux-address-rm nas live');
+    expect(await cidrsOf('live')).toEqual(['10.20.0.0/24']);
   });
 
   it('takes several, and ids as the table shows them', async () => {
@@ -119,10 +123,11 @@ describe('weft network update', () => {
   });
 
   it('refuses what an endpoint would lose, naming who has it and the option as it was typed', async () => {
-    const endpoint = await hosts[0].attach('live', 'shop', '10.20.200.7');
-    expect(await weft('network update --shrink 10.20.0.0/24 live')).toMatchObject({
+    await weft('network create --subnet 10.24.0.0/16 held');
+    const endpoint = await hosts[0].attach('held', 'shop', '10.24.200.7');
+    expect(await weft('network update --shrink 10.24.0.0/24 held')).toMatchObject({
       exitCode: 4,
-      stderr: expect.stringMatching(/^weft: [^\n]*10\.20\.200\.7 \(shop@h1\)[^\n]*\n$/) as unknown,
+      stderr: expect.stringMatching(/^weft: [^\n]*10\.24\.200\.7 \(shop@h1\)[^\n]*\n$/) as unknown,
     });
     await weft('network create --subnet 10.21.0.0/24 --subnet 10.21.1.0/24 two');
     const merged = await weft('network update --grow 10.21.0.0/16 two');
@@ -133,7 +138,8 @@ describe('weft network update', () => {
     expect(wide.stderr).toMatch(/^weft: --add-subnet: /);
     await weft('network rm two');
     await hosts[0].detach(endpoint);
-    await expect.poll(async () => (await weft('network update --shrink 10.20.0.0/24 live')).exitCode).toBe(0);
+    await expect.poll(async () => (await weft('network update --shrink 10.24.0.0/24 held')).exitCode).toBe(0);
+    await weft('network rm held');
   });
 });
 
@@ -323,7 +329,7 @@ describe('weft backup and restore', () => {
     expect(await json('status')).toMatchObject({ epoch: before.epoch });
 
     const restored = await weft(`restore --wait ${file}`, typing('y'));
-    expect(restored.stderr).toMatch(/weft: restored 1 networks, 1 endpoints, 2 hosts; a new epoch begins\n$/);
+    expect(restored.stderr).toMatch(/weft: restored 1 network, 1 endpoint, 2 hosts; a new epoch begins\n$/);
     expect(restored).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^[0-9a-f-]{36}\n$/) as unknown });
     const after = await json<{ epoch: string; clusterId: string }>('status');
     expect(after).toMatchObject({ epoch: restored.stdout.trim(), clusterId: before.clusterId });

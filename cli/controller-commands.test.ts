@@ -60,6 +60,26 @@ describe('against a controller', () => {
     expect(await json('network ls')).toEqual({ networks: PREDEFINED });
   });
 
+  it('what belongs to subnets goes to the one that contains it, both families', async () => {
+    const subnets = '--subnet 10.3.0.0/16 --subnet 10.4.0.0/24 --subnet fd00:3::/64';
+    const parts = '--gateway fd00:3::fe --gateway 10.4.0.254 --ip-range 10.3.7.0/24 --aux-address nas=10.4.0.9';
+    const options =
+      '--ipv6 --internal -o dns-search=a.example,b.example -o dns-option=ndots:1 -o dns-ttl=5 -o mtu=1300';
+    expect(await json(`network create ${subnets} ${parts} ${options} all`)).toMatchObject({
+      subnets: [
+        { cidr: '10.3.0.0/16', gateway: '10.3.0.1', ipRange: '10.3.7.0/24' },
+        { cidr: '10.4.0.0/24', gateway: '10.4.0.254', auxAddresses: { nas: '10.4.0.9' } },
+        { cidr: 'fd00:3::/64', gateway: 'fd00:3::fe' },
+      ],
+      options: { 'dns-search': 'a.example,b.example', 'dns-option': 'ndots:1', 'dns-ttl': '5', mtu: '1300' },
+    });
+    const six = (await json('network create --subnet fd00:5::/64 six')) as { subnets: unknown[] };
+    expect(six.subnets).toHaveLength(1);
+    const both = (await json('network create --subnet 10.5.0.0/24 --ipv6 both')) as { subnets: { cidr: string }[] };
+    expect(both.subnets.map(({ cidr }) => cidr)).toEqual(['10.5.0.0/24', expect.stringMatching(/^fd.*\/64$/)]);
+    await weft('network rm all six both');
+  });
+
   it('network ls, host ls and endpoint ls show their heads over nothing', async () => {
     expect((await weft('host ls')).stdout).toBe('HOST ID   NAME   VTEP   STATE   ACKED   VERSION   PROBLEMS\n');
     expect((await weft('endpoint ls')).stdout).toMatch(

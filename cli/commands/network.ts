@@ -141,6 +141,7 @@ const defineUpdate: Define = (network, act) => {
     .option('--gateway <ip>', 'the gateway of the subnet it lies in (repeats)', collect)
     .option('--ip-range <cidr>', 'choose addresses only from this part of a subnet (repeats)', collect)
     .option('--aux-address <name=ip>', 'keep an address for something else (repeats)', collect)
+    .option('--aux-address-rm <name>', 'keep it no longer (repeats)', collect)
     .option('--wait', 'return when every host concerned has it')
     .action(act((invocation, names: string[], options: UpdateOptions) => updateNetworks(invocation, names, options)));
   for (const [flags] of [...IMMUTABLE, ...ELSEWHERE]) update.addOption(new Option(flags).hideHelp());

@@ -59,9 +59,8 @@ async function restore(invocation: Invocation, file: string, options: RestoreOpt
   } else {
     invocation.print(restored.epoch);
     const { networks, endpoints, hosts } = restored;
-    invocation.note(
-      `restored ${String(networks)} networks, ${String(endpoints)} endpoints, ${String(hosts)} hosts; a new epoch begins`,
-    );
+    const counts = [count(networks, 'network'), count(endpoints, 'endpoint'), count(hosts, 'host')].join(', ');
+    invocation.note(`restored ${counts}; a new epoch begins`);
   }
   await tellUndeclared(invocation, controllers, { epoch: restored.epoch, wait });
   return 0;
@@ -69,7 +68,7 @@ async function restore(invocation: Invocation, file: string, options: RestoreOpt
 
 function questionOf(now: GetStatusResponse, { header }: BackupFacts): string {
   const clusterId = header.meta?.clusterId ?? '';
-  const has = `cluster ${now.clusterId} has ${String(now.networks)} networks and ${String(now.endpoints)} endpoints`;
+  const has = `cluster ${now.clusterId} has ${count(now.networks, 'network')} and ${count(now.endpoints, 'endpoint')}`;
   const from = clusterId === now.clusterId ? 'its own state' : `the state of cluster ${clusterId}`;
   return (
     `At present ${has}, at revision ${String(now.revision)}.\n` +
@@ -144,6 +143,11 @@ async function undeclaredHosts({ cluster, ask }: Controllers, epoch: string): Pr
     if (error instanceof WeftError && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.status)) return undefined;
     throw error;
   }
+}
+
+/** `1 network`, `2 networks`. */
+function count(number: number, thing: string): string {
+  return `${String(number)} ${thing}${number === 1 ? '' : 's'}`;
 }
 
 function named(hosts: readonly string[] | undefined): string {

@@ -57,6 +57,12 @@ describe('changeNetwork', () => {
     });
   });
 
+  it('keeps an address for nobody any more, or for another', () => {
+    expect(values({ auxAddressRm: ['printer'] }).subnets).toEqual([{ ...FOUR, auxAddresses: {} }, SIX]);
+    const moved = { auxAddressRm: ['printer'], auxAddress: ['scanner=10.1.0.200'] };
+    expect(values(moved).subnets[0]?.auxAddresses).toEqual({ scanner: '10.1.0.200' });
+  });
+
   it('removes one, and puts another in its place', () => {
     expect(values({ rmSubnet: ['10.1.0.0/24'] }).subnets).toEqual([SIX]);
     expect(values({ rmSubnet: ['10.1.0.0/24'], addSubnet: ['10.1.0.0/16'] }).subnets.map(({ cidr }) => cidr)).toEqual([
@@ -91,6 +97,7 @@ describe('changeNetwork', () => {
     [{ shrink: ['10.1.0.0/16'] }, '--shrink', /10\.1\.0\.0\/24 is smaller already; say --grow/],
     [{ shrink: ['10.2.0.0/25'] }, '--shrink', /no subnet lies around/],
     [{ addSubnet: ['10.2.0.0/24'], grow: ['10.0.0.0/8'], rmSubnet: ['10.1.0.0/24'] }, '--grow', /no subnet lies in/],
+    [{ auxAddressRm: ['scanner'] }, '--aux-address-rm', /no subnet keeps an address for "scanner"/],
     [{ gateway: ['10.7.0.1'] }, '--gateway', /10\.7\.0\.1 is in none of the subnets/],
     [{ grow: ['10.1.0.9/16'] }, '--grow', /the subnet is 10\.1\.0\.0\/16/],
   ];

@@ -21,6 +21,7 @@ export interface ChangeOptions extends SubnetPartOptions {
   readonly grow?: readonly string[];
   readonly shrink?: readonly string[];
   readonly rmSubnet?: readonly string[];
+  readonly auxAddressRm?: readonly string[];
 }
 
 /** Options that say what a network is for life, and why they cannot be changed. Hidden in help: they only ever refuse. */
@@ -103,7 +104,10 @@ function maskOf(options: ChangeOptions): string[] {
     ['options', [options.opt, options.optionRm]],
     [
       'subnets',
-      [...subnetOptions(options).map(([, texts]) => texts), ...[options.gateway, options.ipRange, options.auxAddress]],
+      [
+        ...subnetOptions(options).map(([, texts]) => texts),
+        ...[options.gateway, options.ipRange, options.auxAddress, options.auxAddressRm],
+      ],
     ],
   ];
   return masks.filter(([, typed]) => typed.some((texts = []) => texts.length > 0)).map(([mask]) => mask);
@@ -154,6 +158,14 @@ function changeSubnets(
     }
   }
   const subnets = all.map(({ draft }) => draft);
+  for (const name of options.auxAddressRm ?? []) {
+    const keeping = subnets.filter(({ auxAddresses }) => Object.hasOwn(auxAddresses, name));
+    if (keeping.length === 0)
+      throw refuse('--aux-address-rm', `no subnet keeps an address for ${JSON.stringify(name)}`);
+    for (const draft of keeping) {
+      draft.auxAddresses = Object.fromEntries(Object.entries(draft.auxAddresses).filter(([key]) => key !== name));
+    }
+  }
   assignParts(subnets, options);
   return { subnets, typed: all.map(({ typed }) => typed) };
 }

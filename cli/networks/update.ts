@@ -67,11 +67,12 @@ async function updateOne(
 ): Promise<{ readonly network: NetworkMessage; readonly revision: bigint }> {
   const { present } = await import('../connect.js');
   const { networks, ask } = controllers;
+  let minRevision = 0n;
   for (let attempt = 1; ; attempt += 1) {
     const read = await withShownId(
       name,
       () => allNetworks(controllers),
-      (nameOrId) => ask(networks.get.bind(networks), { network: nameOrId, minRevision: 0n }),
+      (nameOrId) => ask(networks.get.bind(networks), { network: nameOrId, minRevision }),
     );
     const network = present(read.network, 'network');
     const change = changeNetwork(network, options);
@@ -83,6 +84,9 @@ async function updateOne(
     } catch (error) {
       if (!(error instanceof WeftError)) throw error;
       if (error.reason !== 'REVISION_CHANGED' || attempt >= ATTEMPTS) throw asTyped(error, change);
+      // Another controller may answer next, and not have heard yet of the change that was in the way.
+      const seen = error.metadata['revision'] ?? '';
+      if (/^\d{1,19}$/.test(seen)) minRevision = BigInt(seen);
       // Not all at the same moment again.
       await sleep(PAUSE_MS * attempt * (0.5 + Math.random()), undefined, { signal: invocation.surroundings.signal });
     }

@@ -17,6 +17,7 @@ const HINTS: Partial<Record<Reason, string>> = {
   ENDPOINT_NOT_FOUND: 'weft endpoint ls has those there are',
   HOST_NOT_FOUND: 'weft host ls has those there are',
   SANDBOX_NOT_FOUND: 'weft sandbox ls has those there are',
+  HOSTS_UNDECLARED: 'weft status has them',
   NOT_CONVERGED: 'see weft status, or allow more with --timeout SECONDS',
 };
 

@@ -51,10 +51,14 @@ export class EtcdConnection implements Disposable {
    * or another, so that a dead one rarely costs a call whose outcome is then unknown.
    */
   async once<T>(call: EtcdCall<T>, signal: AbortSignal): Promise<T> {
-    if (this.#doubtful) {
-      await this.repeat((kv, options) => kv.range({ key: Buffer.from('/'), limit: 1 }, options), signal);
-    }
-    return this.#try(call, this.callTimeoutMs, signal);
+    await this.#reassure(signal);
+    return this.#try((endpoint) => endpoint.call(call, this.callTimeoutMs, signal), signal);
+  }
+
+  /** The same for a call whose bytes are made and read by the caller: see EtcdEndpoint.send. */
+  async send(path: string, request: Buffer, signal: AbortSignal): Promise<Buffer> {
+    await this.#reassure(signal);
+    return this.#try((endpoint) => endpoint.send(path, { request, timeoutMs: this.callTimeoutMs, signal }), signal);
   }
 
   /** A call that changes nothing, repeated until it is answered or patience is at its end. */
@@ -62,7 +66,8 @@ export class EtcdConnection implements Disposable {
     const giveUpAt = performance.now() + this.#patienceMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await this.#try(call, Math.min(FIRST_TRY_MS * 2 ** attempt, this.callTimeoutMs), signal);
+        const timeoutMs = Math.min(FIRST_TRY_MS * 2 ** attempt, this.callTimeoutMs);
+        return await this.#try((endpoint) => endpoint.call(call, timeoutMs, signal), signal);
       } catch (error) {
         const waitMs = backoffMs(attempt, 20, 400);
         if (!(error instanceof StoreUnavailable) || this.#closed || performance.now() + waitMs > giveUpAt) throw error;
@@ -89,12 +94,18 @@ export class EtcdConnection implements Disposable {
     for (const endpoint of this.#endpoints) endpoint[Symbol.dispose]();
   }
 
-  async #try<T>(call: EtcdCall<T>, timeoutMs: number, signal: AbortSignal): Promise<T> {
+  /** Has a doubtful endpoint, or another, prove itself by something harmless. */
+  async #reassure(signal: AbortSignal): Promise<void> {
+    if (!this.#doubtful) return;
+    await this.repeat((kv, options) => kv.range({ key: Buffer.from('/'), limit: 1 }, options), signal);
+  }
+
+  async #try<T>(call: (endpoint: EtcdEndpoint) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     this.#assertOpen();
     const endpoint = this.#current;
     try {
-      const answer = await this.#at(endpoint).call(call, timeoutMs, signal);
+      const answer = await call(this.#at(endpoint));
       if (endpoint === this.#current) this.#doubtful = false;
       return answer;
     } catch (error) {

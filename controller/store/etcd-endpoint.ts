@@ -5,12 +5,16 @@
  */
 import { setMaxListeners } from 'node:events';
 import {
+  Client,
   InterceptingCall,
+  Metadata,
+  credentials,
   status,
   type CallOptions,
   type ChannelOptions,
   type ClientDuplexStream,
   type Interceptor,
+  type ServiceError,
   type StatusObject,
 } from '@grpc/grpc-js';
 import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
@@ -37,6 +41,13 @@ export interface EndpointOptions {
   readonly onFailure: () => void;
 }
 
+/** A call whose bytes are the caller's. */
+export interface BareCall {
+  readonly request: Buffer;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** etcd's answers that say no, and that nothing was done. After every other failure the outcome is unknown. */
 const REFUSALS: ReadonlySet<status> = new Set([
   status.FAILED_PRECONDITION,
@@ -49,9 +60,16 @@ const REFUSALS: ReadonlySet<status> = new Set([
   status.UNIMPLEMENTED,
 ]);
 
+/** etcd3's client, and the connection that it made when it was first used. */
+interface Opened {
+  readonly etcd: Etcd3;
+  /** Calls on that same connection without what etcd3 does around them. */
+  bare: Client | undefined;
+}
+
 export class EtcdEndpoint implements Disposable {
   readonly #options: EndpointOptions;
-  #client: Etcd3;
+  #opened: Opened;
   /** Ends a call that is under way. */
   readonly #calls = new Set<() => void>();
   /** Ends a watch. */
@@ -60,14 +78,14 @@ export class EtcdEndpoint implements Disposable {
   /** Connects when first used. Throws RangeError for an address that is none. */
   constructor(options: EndpointOptions) {
     this.#options = options;
-    this.#client = openClient(options);
+    this.#opened = openClient(options);
   }
 
   /** One call, sent at most once, and cancelled when the signal aborts or `timeoutMs` are over. */
   async call<T>(call: EtcdCall<T>, timeoutMs: number, signal: AbortSignal): Promise<T> {
     // A daemon's calls all end with its one signal: many listeners are no leak.
     setMaxListeners(0, signal);
-    const client = this.#client;
+    const opened = this.#opened;
     let outcome: StatusObject | undefined;
     const note = (told: StatusObject): StatusObject => (outcome = told);
     try {
@@ -75,18 +93,58 @@ export class EtcdEndpoint implements Disposable {
         deadline: Date.now() + timeoutMs,
         interceptors: [this.#cancellable(signal), observing(note), withLeader],
       };
-      return await call(client.kv, options, client);
+      return await call(opened.etcd.kv, options, opened.etcd);
     } catch (error) {
       signal.throwIfAborted();
       const typed = storeError(outcome, error);
-      if (typed instanceof StoreUnavailable) this.#failed(client, outcome);
+      if (typed instanceof StoreUnavailable) this.#failed(opened, outcome);
+      throw typed;
+    }
+  }
+
+  /**
+   * The same for a call whose bytes are made and read by the caller: `path` as `/etcdserverpb.KV/Txn`. It goes the
+   * same way on the same connection, past all that etcd3 does for each field of a message.
+   */
+  async send(path: string, { request, timeoutMs, signal }: BareCall): Promise<Buffer> {
+    setMaxListeners(0, signal);
+    const opened = this.#opened;
+    // etcd3 connects when it is first used.
+    if (opened.bare === undefined) await this.call((kv, options) => kv.range(ANYTHING, options), timeoutMs, signal);
+    const { bare } = opened;
+    if (bare === undefined) throw new StoreUnavailable('there is no connection to etcd');
+    let outcome: ServiceError | undefined;
+    try {
+      return await new Promise<Buffer>((resolve, reject) => {
+        const metadata = new Metadata();
+        metadata.set(...LEADER);
+        const options = { deadline: Date.now() + timeoutMs };
+        const call = bare.makeUnaryRequest(path, same, same, request, metadata, options, (error, answer) => {
+          signal.removeEventListener('abort', cancel);
+          this.#calls.delete(cancel);
+          if (error !== null) {
+            outcome = error;
+            reject(error);
+          } else if (answer === undefined) reject(new StoreUnavailable('etcd answered nothing'));
+          else resolve(answer);
+        });
+        const cancel = (): void => {
+          call.cancel();
+        };
+        signal.addEventListener('abort', cancel, { once: true });
+        this.#calls.add(cancel);
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      const typed = storeError(outcome, error);
+      if (typed instanceof StoreUnavailable) this.#failed(opened, outcome);
       throw typed;
     }
   }
 
   /** A new, empty watch stream on a connection of its own: history that is caught up with must not delay others. */
   async openWatch(): Promise<EtcdWatch> {
-    const client = openClient(this.#options);
+    const { etcd: client } = openClient(this.#options);
     let failure: Error | undefined;
     const note = (outcome: StatusObject): StatusObject => {
       if (outcome.code === status.OK) return outcome;
@@ -113,7 +171,7 @@ export class EtcdEndpoint implements Disposable {
   /** Ends every call and watch. */
   [Symbol.dispose](): void {
     for (const end of [...this.#calls, ...this.#watches]) end();
-    this.#client.close();
+    this.#opened.etcd.close();
   }
 
   /**
@@ -121,10 +179,10 @@ export class EtcdEndpoint implements Disposable {
    * to (seen on 20.20), and then waits on it until a keepalive is missed. So the connection is not used again after a
    * deadline, and watches, which cannot have deadlines, begin anew with the first failure of a call.
    */
-  #failed(client: Etcd3, outcome: StatusObject | undefined): void {
-    if (outcome?.code === status.DEADLINE_EXCEEDED && client === this.#client) {
-      this.#client = openClient(this.#options);
-      client.close();
+  #failed(opened: Opened, outcome: Pick<StatusObject, 'code'> | undefined): void {
+    if (outcome?.code === status.DEADLINE_EXCEEDED && opened === this.#opened) {
+      this.#opened = openClient(this.#options);
+      opened.etcd.close();
     }
     for (const end of this.#watches) end();
     this.#options.onFailure();
@@ -171,7 +229,10 @@ export function isLeaseUnknown(error: unknown): boolean {
 const NO_SPACE = 'etcdserver: mvcc: database space exceeded';
 
 /** What went wrong, in the store's own terms. `outcome` is what gRPC says of the call, if it came to that. */
-function storeError(outcome: StatusObject | undefined, cause: unknown): StoreUnavailable | StoreRefused {
+function storeError(
+  outcome: Pick<StatusObject, 'code' | 'details'> | undefined,
+  cause: unknown,
+): StoreUnavailable | StoreRefused {
   const reason = outcome?.details ?? (cause instanceof Error ? cause.message : String(cause));
   if (outcome === undefined || !REFUSALS.has(outcome.code)) {
     return new StoreUnavailable(`etcd did not answer: ${reason}`, { cause });
@@ -216,22 +277,35 @@ function observing(note: (outcome: StatusObject) => StatusObject): Interceptor {
 const withLeader: Interceptor = (options, nextCall) =>
   new InterceptingCall(nextCall(options), {
     start: (metadata, listener, next) => {
-      metadata.set('hasleader', 'true');
+      metadata.set(...LEADER);
       next(metadata, listener);
     },
   });
 
-function openClient({ address, tls, keepaliveMs }: EndpointOptions): Etcd3 {
+const LEADER = ['hasleader', 'true'] as const;
+
+/** A harmless question. */
+const ANYTHING = { key: Buffer.from('/'), limit: 1 };
+
+/** A client of a channel that is there is asked for credentials all the same. */
+const UNUSED = credentials.createInsecure();
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+function openClient({ address, tls, keepaliveMs }: EndpointOptions): Opened {
   const place = address.replace(/^https:\/\//, '');
   if (!/^[^/]+:\d+$/.test(place)) {
     throw new RangeError(`${address} is no etcd endpoint: write https://host:port (etcd without TLS is not used)`);
   }
-  return new Etcd3({
+  const etcd = new Etcd3({
     hosts: place,
     grpcOptions: {
       // etcd3's own credentials cannot say how a server is checked; without any it has insecure ones, unused here.
-      channelFactoryOverride: (at: string, _insecure: unknown, options: ChannelOptions) =>
-        openChannel(at, tls, options),
+      channelFactoryOverride: (at: string, _insecure: unknown, options: ChannelOptions) => {
+        const channel = openChannel(at, tls, options);
+        opened.bare ??= new Client(at, UNUSED, { channelOverride: channel });
+        return channel;
+      },
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': keepaliveMs,
@@ -244,4 +318,6 @@ function openClient({ address, tls, keepaliveMs }: EndpointOptions): Etcd3 {
     },
     faultHandling: { global: noop, host: () => new OpaqueFailures() },
   });
+  const opened: Opened = { etcd, bare: undefined };
+  return opened;
 }

@@ -1,10 +1,10 @@
 /** The Store on etcd: see store.ts for what it promises. */
-import type { IRangeResponse, ITxnRequest, ITxnResponse } from 'etcd3';
+import type { IRangeResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
 import { isLeaseUnknown, isOutOfRange } from './etcd-endpoint.js';
 import { EtcdLeases } from './etcd-leases.js';
-import { keyAfter, rangeOfPrefix, toKeyValue, toTxnRequest } from './etcd-codec.js';
+import { keyAfter, rangeOfPrefix, toKeyValue } from './etcd-codec.js';
 import {
   StoreRefused,
   type CommitResult,
@@ -14,6 +14,7 @@ import {
   type Transaction,
   type WatchBatch,
 } from './store.js';
+import { decodeTxn, encodeTxn, type TxnAnswer } from './etcd-txn.js';
 import { checkTransaction, failureOf } from './transaction.js';
 import { watch } from './watch.js';
 
@@ -22,6 +23,17 @@ const PAGE_SIZE = 1_000;
 
 /** A lease that was just granted is there, unless somebody ends leases as fast as they are granted. */
 const LEASE_TRIES = 4;
+
+/** Most compares of a transaction that has what they look at read with it, in case it fails. */
+const READS_AT_ONCE = 16;
+
+const NO_LEASES: ReadonlyMap<number, string> = new Map();
+
+interface CommitOptions {
+  /** Whether etcd is to read what the compares look at, should they fail. */
+  readonly reads: boolean;
+  readonly signal: AbortSignal;
+}
 
 export class EtcdStore implements Store {
   readonly #connection: EtcdConnection;
@@ -93,11 +105,17 @@ export class EtcdStore implements Store {
   /** Equivalent to `etcdctl txn`. */
   async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
     checkTransaction(transaction);
-    const answer = await this.#commit(transaction, signal);
+    // What a large one found is asked for when it is known to have failed: it rarely does, and etcd writes all of a
+    // transaction to its log, also the part that is not carried out.
+    const reads = transaction.compares.length <= READS_AT_ONCE;
+    let answer = await this.#commit(transaction, { reads, signal });
     step('etcd');
-    const revision = BigInt(answer.header.revision);
-    if (answer.succeeded) return { committed: true, revision };
-    const foundAt = answer.responses.map(({ response_range }) => response_range.kvs.map(toKeyValue));
+    if (!answer.succeeded && !reads) {
+      answer = await this.#commit(transaction, { reads: true, signal });
+      step('etcd');
+    }
+    const { revision, succeeded, foundAt } = answer;
+    if (succeeded) return { committed: true, revision };
     return { committed: false, revision, ...failureOf(transaction.compares, foundAt) };
   }
 
@@ -113,14 +131,15 @@ export class EtcdStore implements Store {
    * Sends the transaction once, or again where etcd says for certain that nothing was done: a lease it was to put keys
    * on is not there any more (this process was stopped for longer than the lease lasts, or somebody ended the lease).
    */
-  async #commit(transaction: Transaction, signal: AbortSignal): Promise<ITxnResponse> {
+  async #commit(transaction: Transaction, options: CommitOptions): Promise<TxnAnswer> {
     const ttls = transaction.puts.flatMap(({ ttlMs }) => (ttlMs === undefined ? [] : [ttlMs]));
-    if (ttls.length === 0) return this.#txn(toTxnRequest(transaction, new Map()), signal);
+    if (ttls.length === 0) return this.#txn(transaction, NO_LEASES, options);
+    const { signal } = options;
     const calledAt = performance.now();
     for (let tries = 1; ; tries += 1) {
       const leases = await this.#leases.forKeys(ttls, { calledAt, signal });
       try {
-        return await this.#txn(toTxnRequest(transaction, leases), signal);
+        return await this.#txn(transaction, leases, options);
       } catch (error) {
         if (!isLeaseUnknown(error) || tries === LEASE_TRIES) throw error;
         this.#leases.forget(leases);
@@ -128,8 +147,13 @@ export class EtcdStore implements Store {
     }
   }
 
-  #txn(request: ITxnRequest, signal: AbortSignal): Promise<ITxnResponse> {
-    return this.#connection.once((kv, options) => kv.txn(request, options), signal);
+  async #txn(
+    transaction: Transaction,
+    leases: ReadonlyMap<number, string>,
+    { reads, signal }: CommitOptions,
+  ): Promise<TxnAnswer> {
+    const request = encodeTxn(transaction, { leases, reads });
+    return decodeTxn(await this.#connection.send('/etcdserverpb.KV/Txn', request, signal));
   }
 
   async #listOnce(prefix: string, signal: AbortSignal): Promise<Listing> {

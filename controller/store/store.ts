@@ -99,7 +99,7 @@ export interface Store extends AsyncDisposable {
   oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
-   * tries again. Never repeated by the store itself.
+   * tries again. Never sent again by the store itself but where nothing was done.
    */
   commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult>;
   /**

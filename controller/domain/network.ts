@@ -111,24 +111,23 @@ export function deleteNetwork({ view, retried }: Context, id: NetworkId): Decisi
 }
 
 export function networkNotFound(reference: string): Rejection {
-  return { reason: 'NETWORK_NOT_FOUND', message: `there is no network ${JSON.stringify(reference)}` };
+  return aboutField('network', 'NETWORK_NOT_FOUND', `there is no network ${JSON.stringify(reference)}`);
 }
 
 /** The refusal of an id that stands for something else already. */
 export function idTaken(kind: string, id: string): Rejection {
-  return {
-    reason: 'ID_TAKEN',
-    message: `${kind} ${id} exists and is not what this request asks for; choose another id`,
-    metadata: { id },
-  };
+  const message = `${kind} ${id} exists and is not what this request asks for; choose another id`;
+  return { ...aboutField('id', 'ID_TAKEN', message), metadata: { id } };
 }
 
 function nameTaken({ id, name }: Network): Rejection {
-  return {
-    reason: 'NETWORK_NAME_TAKEN',
-    message: `there is a network ${JSON.stringify(name)} already; choose another name`,
-    metadata: { networkId: id },
-  };
+  const message = `there is a network ${JSON.stringify(name)} already; choose another name`;
+  return { ...aboutField('name', 'NETWORK_NAME_TAKEN', message), metadata: { networkId: id } };
+}
+
+/** A refusal for what one field of the request says, whatever is wrong with it. */
+function aboutField(field: string, reason: Rejection['reason'], message: string): Rejection {
+  return { reason, message, violations: [{ field, description: message }] };
 }
 
 const LISTED = 10;
@@ -146,9 +145,9 @@ function inUse(view: View, network: Network, endpoints: readonly Endpoint[]): Re
       return `${sandbox}@${host}${state === 'removing' ? ' (being removed)' : ''}`;
     })
     .sort();
+  const message = `network ${network.name} is in use by ${listed(names)}; disconnect them first`;
   return {
-    reason: 'NETWORK_IN_USE',
-    message: `network ${network.name} is in use by ${listed(names)}; disconnect them first`,
+    ...aboutField('network', 'NETWORK_IN_USE', message),
     metadata: { networkId: network.id, endpoints: String(names.length) },
   };
 }

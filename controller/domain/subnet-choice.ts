@@ -39,20 +39,17 @@ function exhausted(options: {
   const inPools = (each: Cidr | IpAddress): boolean => ofFamily.some(({ range }) => overlaps(range, asCidr(each)));
   const networks = options.networks.filter(inPools).length;
   const hosts = options.hosts.filter(inPools);
-  const metadata = { subnets: String(count), networks: String(networks), hosts: String(hosts.length) };
-  if (count === 0n) {
-    const message = `there is no pool of IPv${String(family)} subnets; name a subnet, or give the controllers a --pool`;
-    return { reason: 'SUBNETS_EXHAUSTED', message, metadata };
-  }
   const [example] = hosts;
   const such = example === undefined ? '' : `, such as ${example}`;
+  const message =
+    count === 0n
+      ? `there is no pool of IPv${String(family)} subnets; name a subnet, or give the controllers a --pool`
+      : `none of the ${String(count)} IPv${String(family)} subnets of the pools is free (in them are subnets of networks: ` +
+        `${String(networks)}; addresses and routes of hosts: ${String(hosts.length)}${such}); ` +
+        'name a subnet, or give the controllers a further --pool';
   return {
-    reason: 'SUBNETS_EXHAUSTED',
-    message:
-      `none of the ${String(count)} IPv${String(family)} subnets of the pools is free (in them are subnets of networks: ` +
-      `${String(networks)}; addresses and routes of hosts: ${String(hosts.length)}${such}); ` +
-      'name a subnet, or give the controllers a further --pool',
-    metadata,
+    ...{ reason: 'SUBNETS_EXHAUSTED', message, violations: [{ field: 'subnets', description: message }] },
+    metadata: { subnets: String(count), networks: String(networks), hosts: String(hosts.length) },
   };
 }
 

@@ -129,7 +129,7 @@ interface Background extends AsyncDisposable {
 }
 
 /** Work that goes on beside everything else, and is ended and waited for when disposed. */
-function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
+export function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
   const stop = new AbortController();
   const done = work(stop.signal);
   // Whoever waits for it hears; nobody may.

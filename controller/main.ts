@@ -12,8 +12,9 @@ import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
 import { Restores } from './backup/restores.js';
 import { ensureAdmin, existingCa, issueClient, issueServer, openCa } from './credentials.js';
-import type { Epoch } from './epoch.js';
+import { inBackground, type Epoch } from './epoch.js';
 import { readEtcd } from './etcd-status.js';
+import { keepUp } from './etcd-upkeep.js';
 import { openExternalEtcd } from './external-etcd.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { createMetrics } from './metrics.js';
@@ -56,6 +57,10 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
 
   await using etcd = await openEtcd(options, log, signal);
   await using store = new EtcdStore(etcd);
+  await using _upkeep = inBackground(async (ended) => {
+    const [endpoint] = etcd.endpoints;
+    if (etcd.embedded && endpoint !== undefined) await keepUp({ endpoint, tls: etcd.tls, log }, ended);
+  });
   await using restores = new Restores({ store, directory: dataDir });
 
   let epoch: Epoch | undefined;
@@ -112,6 +117,7 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
       {
         directory,
         log,
+        quotaBytes: options.etcdQuotaBytes,
         ...(options.etcdBinary === undefined ? {} : { binary: options.etcdBinary }),
       },
       signal,

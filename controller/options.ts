@@ -31,6 +31,8 @@ export interface RunOptions {
   /** Undefined: an etcd of the controller's own. */
   readonly etcd: ExternalEtcd | undefined;
   readonly etcdBinary: string | undefined;
+  /** Of the embedded etcd. */
+  readonly etcdQuotaBytes: number;
   /** Empty: the defaults. */
   readonly pools: readonly SubnetPool[];
   readonly settings: Settings;
@@ -80,6 +82,11 @@ export function parseOptions(
     .option('--etcd-cert <file>', "this controller's certificate for etcd")
     .option('--etcd-key <file>', 'and its key')
     .option('--etcd-binary <path>', 'the etcd to embed (default: etcd, from PATH)')
+    .addOption(
+      new Option('--etcd-quota <MiB>', 'how large the embedded etcd may grow')
+        .argParser((text) => wholeNumber(text, 16, 8_192))
+        .default(4_096),
+    )
     .addOption(
       new Option('--pool <cidr/size>', 'where automatic subnets come from (repeats)')
         .argParser(pool)
@@ -149,6 +156,7 @@ interface RunFlags {
   readonly etcdCert?: string;
   readonly etcdKey?: string;
   readonly etcdBinary?: string;
+  readonly etcdQuota: number;
   readonly pool: readonly SubnetPool[];
   readonly quarantine: number;
   readonly history: number;
@@ -182,6 +190,7 @@ function toRunOptions(flags: RunFlags, command: Command): RunOptions {
       ...{ endpointsPerNetwork, endpointsPerHost },
     },
     historyRecords,
+    etcdQuotaBytes: flags.etcdQuota * 1024 ** 2,
     metrics: metrics === 'off' ? undefined : metrics,
   };
 }

@@ -23,7 +23,7 @@ export function etcdWarnings({ status, alarms }: EtcdReport): readonly Warning[]
     warnings.push({
       ...{ reason: 'ETCD_NO_SPACE', object: etcd },
       message: embedded
-        ? `it has reached its space quota${figures} and takes no writes; the controller compacts and defragments it by itself, and where that frees nothing, remove endpoints and networks that are not needed`
+        ? `it has reached its space quota${figures} and takes no writes; the controller compacts and defragments it by itself, and where that frees nothing, remove what is not needed or raise --etcd-quota`
         : `it has reached its space quota${figures} and takes no writes: compact and defragment every member (etcdctl compact, defrag), raise --quota-backend-bytes if that is not enough, then etcdctl alarm disarm`,
     });
   }

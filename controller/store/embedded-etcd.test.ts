@@ -152,7 +152,8 @@ describe('the embedded etcd', () => {
     await once(controller, 'spawn');
     const mark = await markFor(place, controller.pid ?? 0);
     const files = { serverFile: join(place, 'server.pem'), caFile: join(place, 'ca/ca.crt') };
-    const child = await startEtcd({ binary: '/usr/bin/etcd', directory: place, port, ...files }, mark);
+    const settings = { directory: place, port, quotaBytes: 1 << 30 };
+    const child = await startEtcd({ binary: '/usr/bin/etcd', ...settings, ...files }, mark);
     await store.get('/a', never).catch(() => undefined);
     controller.kill('SIGKILL');
     await once(controller, 'exit');

@@ -28,7 +28,11 @@ export interface EmbeddedEtcdOptions {
   readonly binary?: string;
   /** On 127.0.0.1; default: any that is free. */
   readonly port?: number;
+  /** Default 4 GiB. */
+  readonly quotaBytes?: number;
 }
+
+const QUOTA_BYTES = 4 * 1024 ** 3;
 
 /** etcd gets this long to end by itself; it writes a last snapshot. */
 const STOP_MS = 10_000;
@@ -89,7 +93,8 @@ export class EmbeddedEtcd implements AsyncDisposable {
     }
     const port = await freePort(options.port ?? 0);
     const { tls, serverFile, caFile } = await makeCertificates(directory);
-    const command = { binary, directory, port, serverFile, caFile };
+    const { quotaBytes = QUOTA_BYTES } = options;
+    const command = { binary, directory, port, serverFile, caFile, quotaBytes };
     const etcd = new EmbeddedEtcd({ command, mark: await markFor(directory, process.pid), tls, log });
     try {
       await etcd.#startOnce(signal);

@@ -29,13 +29,15 @@ export interface EtcdCommand {
   readonly serverFile: string;
   /** PEM file with the CA whose clients are let in. */
   readonly caFile: string;
+  /** Past so many bytes on disk it takes no writes. */
+  readonly quotaBytes: number;
 }
 
 /**
  * etcd's arguments. The peer port, which a single member never uses, is a unix socket in its own directory, so that
  * nothing but the client port can be reached; that one wants a certificate of our CA.
  */
-function etcdArguments({ directory, port, serverFile, caFile }: EtcdCommand): string[] {
+function etcdArguments({ directory, port, serverFile, caFile, quotaBytes }: EtcdCommand): string[] {
   const clients = `https://127.0.0.1:${String(port)}`;
   // For etcd this is a file `peer:0` in the working directory; a path is not taken.
   const peers = 'unix://peer:0';
@@ -54,10 +56,8 @@ function etcdArguments({ directory, port, serverFile, caFile }: EtcdCommand): st
     // A member alone has nobody to wait for when it comes up again: the defaults would cost a second.
     '--heartbeat-interval=20',
     '--election-timeout=200',
-    // Far behind the head: 3.4 may drop watch events around a compaction (https://github.com/etcd-io/etcd/issues/18089).
-    '--auto-compaction-mode=revision',
-    '--auto-compaction-retention=100000',
-    `--quota-backend-bytes=${String(4 * 1024 ** 3)}`,
+    // It is compacted by whoever runs it: see etcd-upkeep.ts.
+    `--quota-backend-bytes=${String(quotaBytes)}`,
     // Entries kept in memory between snapshots; the default of 100,000 is for large clusters.
     '--snapshot-count=10000',
     // Clients of an embedded etcd ask for signs of life more often than etcd's default of 5 s allows.

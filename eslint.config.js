@@ -38,6 +38,14 @@ const restrictedSyntax = [
   },
 ];
 
+/** Refused everywhere but where it is dealt with. */
+const signalsOfMany = [
+  {
+    selector: 'MemberExpression[object.name="AbortSignal"][property.name="any"]',
+    message: 'Its result can lose a timeout to the garbage collector: anySignal and withDeadline of core/lifetime.ts.',
+  },
+];
+
 /** Nothing happens on import: a module only defines. Each main.ts is called by its launcher in bin/. */
 const nothingOnImport = [
   {
@@ -56,7 +64,7 @@ export default defineConfig(
     rules: {
       eqeqeq: 'error',
       'no-restricted-imports': ['error', restrictedImports],
-      'no-restricted-syntax': ['error', ...restrictedSyntax, ...nothingOnImport],
+      'no-restricted-syntax': ['error', ...restrictedSyntax, ...signalsOfMany, ...nothingOnImport],
 
       // No promise without an owner, and `void promise` is no owner: handle its failure, or keep it and await it.
       '@typescript-eslint/no-floating-promises': ['error', { ignoreVoid: false }],
@@ -94,7 +102,11 @@ export default defineConfig(
   {
     // Tests are defined by calls at the top of a file.
     files: [...TESTS],
-    rules: { 'no-restricted-syntax': ['error', ...restrictedSyntax], 'no-console': 'off' },
+    rules: { 'no-restricted-syntax': ['error', ...restrictedSyntax, ...signalsOfMany], 'no-console': 'off' },
+  },
+  {
+    files: ['core/lifetime.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...restrictedSyntax, ...nothingOnImport] },
   },
   {
     files: ['**/*.js', '**/*.cjs'],

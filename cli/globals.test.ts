@@ -10,6 +10,7 @@ describe('resolveGlobals', () => {
       agentSocket: '/run/weft/agent.sock',
       tlsDir: '/home/ada/.config/weft/tls',
       timeoutMs: 30_000,
+      timeoutTyped: false,
       verbose: false,
     });
   });

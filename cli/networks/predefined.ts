@@ -7,7 +7,7 @@ export interface PredefinedNetwork {
   readonly driver: string;
 }
 
-export const PREDEFINED: readonly PredefinedNetwork[] = [
+const PREDEFINED: readonly PredefinedNetwork[] = [
   { name: 'bridge', driver: 'bridge' },
   { name: 'host', driver: 'host' },
   { name: 'none', driver: 'null' },

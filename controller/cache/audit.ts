@@ -1,6 +1,6 @@
 /**
  * Proves now and then that the cache shows what the store holds. The watch's promise is every event once; this is what
- * notices when it was not kept, be it by us or by an etcd (3.4 before 3.4.33 may lose an event around a compaction:
+ * notices when it was not kept, be it by us or by an etcd (3.4.23, Debian's, may lose an event around a compaction:
  * https://github.com/etcd-io/etcd/issues/18089).
  *
  * The store is asked which keys there were, and when each was written, at the very revision the view is at: so it does

@@ -3,10 +3,11 @@ import { availableParallelism } from 'node:os';
 import { renderTable } from '../cli/output/table.js';
 import { attach } from './attach.js';
 import type { Bench, BenchResult } from './bench.js';
+import { ipam } from './ipam.js';
 import { netlink } from './netlink.js';
 import { throughput } from './throughput.js';
 
-const BENCHES: readonly Bench[] = [netlink, throughput, attach];
+const BENCHES: readonly Bench[] = [netlink, throughput, attach, ipam];
 
 /** Returns the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {

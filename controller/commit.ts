@@ -229,12 +229,12 @@ export class Committer {
   }
 
   /** The guards a transaction rewrote are known at its revision, which the view has by now. */
-  #rewritten({ compares, puts, deletes }: Transaction, revision: bigint): void {
+  #rewritten({ compares, deletes }: Transaction, revision: bigint): void {
     for (const compare of compares) {
-      if (compare.kind === 'unchanged' && isGuard(compare.key)) this.#guards.set(compare.key, revision);
+      if (compare.kind !== 'unchanged' || !isGuard(compare.key)) continue;
+      if (deletes.includes(compare.key)) this.#guards.delete(compare.key);
+      else this.#guards.set(compare.key, revision);
     }
-    for (const { key } of puts) if (this.#guards.has(key)) this.#guards.set(key, revision);
-    for (const key of deletes) this.#guards.delete(key);
   }
 
   #context(requestId: string, retried: boolean): Context {

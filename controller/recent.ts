@@ -15,10 +15,6 @@ export class Recent<Value> {
     return this.#young.get(key) ?? this.#old.get(key);
   }
 
-  has(key: string): boolean {
-    return this.#young.has(key) || this.#old.has(key);
-  }
-
   set(key: string, value: Value): void {
     this.#young.set(key, value);
     if (this.#young.size < this.#keep) return;

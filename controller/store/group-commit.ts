@@ -65,7 +65,10 @@ export class GroupCommit {
         reject(reason);
       });
       const member: Member = {
-        ...{ transaction, touched: touchedBy(transaction), alone, left: false },
+        transaction,
+        touched: touchedBy(transaction),
+        alone,
+        left: false,
         resolve: (result) => {
           leaving[Symbol.dispose]();
           resolve(result);

@@ -93,15 +93,25 @@ export class WeftError extends Error implements Rejection {
   readonly metadata: Readonly<Record<string, string>>;
 
   constructor(rejection: Rejection, options?: ErrorOptions) {
-    super(rejection.message, options);
+    super(readable(rejection.message), options);
     this.reason = rejection.reason;
-    this.violations = rejection.violations ?? [];
+    this.violations = (rejection.violations ?? []).map(({ field, description }) => ({
+      ...{ field: readable(field), description: readable(description) },
+    }));
     this.metadata = rejection.metadata ?? {};
   }
 
   get status(): StatusName {
     return REASONS[this.reason];
   }
+}
+
+/**
+ * Messages quote what others wrote, by JSON.stringify; that leaves DEL and the C1 controls as they are, and U+009B alone
+ * begins a command to a terminal.
+ */
+function readable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\t\n]/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** A refusal of one field. */

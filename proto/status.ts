@@ -24,7 +24,7 @@ export function encodeStatus(error: WeftError): Pick<StatusObject, 'code' | 'det
   const status = toStatus(error);
   const metadata = new Metadata();
   metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
-  return { code: status.code, details: error.message, metadata };
+  return { code: codes[error.status], details: error.message, metadata };
 }
 
 /** The same as a message, for the one of many that failed. */

@@ -349,7 +349,7 @@ describe('a restored cluster', () => {
   it('without the network says so, and keeps the rest', async () => {
     await using agent = await start();
     await agent.create('a', 'net1', 'net2');
-    controller.refusals.push('NETWORK_NOT_FOUND');
+    controller.refusals.push(...Array.from({ length: 9 }, () => 'NETWORK_NOT_FOUND' as const));
     controller.restore('e2', ({ networkId }) => networkId === testNetwork(1).id);
     await expect
       .poll(async () => (await agent.get('a'))?.problems)

@@ -283,10 +283,8 @@ export class SandboxKeeper implements Sandboxes {
       await this.#attachments.attach(name, attachment, asking);
     } catch (error) {
       if (!(error instanceof WeftError) || isPassing(error)) throw error;
-      await this.#attachments.note(name, attachment, {
-        state: 'wanted',
-        problem: `network ${attachment.network}: ${error.message}`,
-      });
+      const problem = `network ${attachment.network}: ${error.message}`;
+      if (problem !== attachment.problem) await this.#attachments.note(name, attachment, { state: 'wanted', problem });
     }
   }
 

@@ -17,9 +17,12 @@ export function changed(attachment: AttachmentRecord, change: AttachmentChange):
   ) as AttachmentRecord;
 }
 
-/** Whether something is still to be done for it. */
-export function isOpen({ state, problem }: AttachmentRecord): boolean {
-  return state === 'removing' || (state === 'wanted' && problem === undefined);
+/**
+ * Whether something is still to be done for it. What was refused to somebody who asked is over; what a restore took is
+ * tried again, because what stands in its way may well go: another host has yet to say that it does not run it.
+ */
+export function isOpen({ state, problem, lost }: AttachmentRecord): boolean {
+  return state === 'removing' || (state === 'wanted' && (problem === undefined || lost !== undefined));
 }
 
 /** Whether something is still to be done for the sandbox. */

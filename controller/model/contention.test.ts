@@ -6,8 +6,10 @@ import { parseCidr } from '../../core/address.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { createEndpoint, deleteEndpoint, releaseEndpoint, type CreateEndpoint } from '../domain/endpoint.js';
 import { registerHost } from '../domain/host.js';
-import { createNetwork } from '../domain/network.js';
+import { createNetwork, type CreateNetwork } from '../domain/network.js';
 import type { Settings } from '../domain/settings.js';
+import type { Context } from '../domain/decision.js';
+import { defaultPools } from '../domain/subnet-pool.js';
 import { EtcdLab } from '../store/etcd-lab.testing.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Store } from '../store/store.js';
@@ -37,7 +39,7 @@ async function openPlace(store: Store, settings: Partial<Settings>): Promise<Pla
   const { result: host } = await committer.run(
     (context) =>
       registerHost(context, {
-        ...{ id: newHostId(), name: 'h1', vtep: '192.0.2.1' as IpAddress, version: '0', prefixes: [], epoch: '' },
+        ...{ id: newHostId(), name: 'h1', vtep: '192.0.2.1' as IpAddress, version: '0', prefixes: [], declaredEpoch: 'a test' },
       }),
     run(),
   );
@@ -60,6 +62,14 @@ async function openPlace(store: Store, settings: Partial<Settings>): Promise<Pla
     [Symbol.asyncDispose]: async () => {
       await Promise.all(brains.map((brain) => brain[Symbol.asyncDispose]()));
     },
+  };
+}
+
+/** A network whose subnets, of both families, are left to the controller. */
+function automatic(name: string): CreateNetwork {
+  return {
+    ...{ id: newNetworkId(), name, driver: 'overlay', subnets: [], ipv6: true, internal: false, mtu: undefined },
+    ...{ labels: {}, options: {} },
   };
 }
 
@@ -155,6 +165,35 @@ function describeContention(name: string, open: () => Promise<Store>): void {
       expect(others).toEqual(['MAC_TAKEN', 'MAC_TAKEN']);
       const { endpoints } = await readState(store);
       expect(endpoints.size).toBe(1);
+      expect(faultsOf(await readState(store))).toEqual([]);
+    }, 60_000);
+
+    it('give each of many hosts a number, and each of many networks a VXLAN id and subnets of its own', async () => {
+      await using store = await open();
+      await using place = await openPlace(store, {});
+      const { brains } = place;
+      const by = (index: number): Brain => brains[index % 2 === 0 ? 0 : 1];
+      const pools = defaultPools('a test');
+      const [hosts, networks] = await Promise.all([
+        Promise.all(
+          Array.from({ length: 40 }, async (_, index) => {
+            const vtep = `192.0.2.${String(index + 10)}` as IpAddress;
+            const command = { id: newHostId(), name: `host-${String(index)}`, vtep, version: '0', prefixes: [] };
+            const host = (context: Context) => registerHost(context, { ...command, declaredEpoch: 'a test' });
+            return (await by(index).committer.run(host, run())).result;
+          }),
+        ),
+        Promise.all(
+          Array.from({ length: 40 }, async (_, index) => {
+            const network = (context: Context) => createNetwork(context, automatic(`network-${String(index)}`), pools);
+            return (await by(index).committer.run(network, run())).result;
+          }),
+        ),
+      ]);
+      expect(new Set(hosts.map(({ number }) => number)).size).toBe(40);
+      expect(new Set(networks.map(({ vni }) => vni)).size).toBe(40);
+      const cidrs = networks.flatMap(({ subnets }) => subnets.map(({ cidr }) => cidr));
+      expect(new Set(cidrs).size).toBe(80);
       expect(faultsOf(await readState(store))).toEqual([]);
     }, 60_000);
 

@@ -97,7 +97,7 @@ export class World implements AsyncDisposable {
     const [first, second] = await Promise.all([openOne(options), openOne(options)]);
     for (const [index, id] of HOST_IDS.entries()) {
       const vtep = `192.0.2.${String(index + 1)}` as IpAddress;
-      const command = { id, name: `h${String(index)}`, vtep, version: '0', prefixes: [], epoch: '' };
+      const command = { id, name: `h${String(index)}`, vtep, version: '0', prefixes: [], declaredEpoch: 'a test' };
       await first.brain.committer.run((context) => registerHost(context, command), run());
     }
     return new World(options, { controllers: [first, second], state: await readState(options.store) });

@@ -1,8 +1,14 @@
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Host, Network } from '../../core/model.js';
+import { newEndpointId, newNetworkId } from '../../core/ids.js';
+import { randomMac } from '../../core/mac.js';
+import type { Endpoint, Host, Network, Subnet } from '../../core/model.js';
+import { ClusterView, type Edit } from '../cache/view.js';
 import { MemoryStore } from '../store/memory.js';
 import { openBrain, type Brain } from '../testing.js';
-import { Operator, wish } from './network.testing.js';
+import { objectionTo } from './address-pool.js';
+import { toSubnet } from './network.js';
+import { Operator, readIp, wish } from './network.testing.js';
 import { networkUsage, subnetUsage } from './usage.js';
 
 let brain: Brain;
@@ -61,6 +67,52 @@ describe('usage', () => {
     // Who asks for an address that rests has it at once.
     await operator.attach(made.id, host, { sandbox: 'c', addresses: [...first.addresses] });
     expect(figures(made)).toEqual(['5 1 0 4', '509 1 0 508', '2 2 0 0']);
+  });
+
+  it('is what a look at every address would count', () => {
+    const SUBNETS = ['10.1.0.0/27', '10.1.0.64/26', '10.1.1.0/24'].map((cidr) => wish(cidr));
+    const subnet = fc.constantFrom(...SUBNETS);
+    const held = fc.integer({ min: 1, max: 500 });
+    fc.assert(
+      fc.property(fc.uniqueArray(subnet), fc.uniqueArray(held), fc.uniqueArray(held), (subnets, held, resting) => {
+        const id = newNetworkId();
+        const value: Network = {
+          ...{ id, name: 'n', driver: 'overlay', vni: 4096, internal: false, mtu: undefined, labels: {}, options: {} },
+          ...{ revision: 1n, requestId: '', createTimeMs: 0, subnets: subnets.map(toSubnet) },
+        };
+        const address = (offset: number) => readIp(`10.1.${String(offset >> 8)}.${String(offset & 255)}`);
+        const choosable = (offset: number): Subnet | undefined =>
+          value.subnets.find((each) => objectionTo(each, address(offset)) === undefined);
+        const holders = held.filter((offset) => choosable(offset) !== undefined);
+        const sleepers = resting.filter((offset) => choosable(offset) !== undefined);
+        const view = new ClusterView();
+        view.apply(1n, [
+          { kind: 'put', object: { kind: 'network', value } },
+          ...sleepers.map((offset): Edit => {
+            const value = { networkId: id, address: address(offset), revision: 1n };
+            return { kind: 'put', object: { kind: 'resting', value } };
+          }),
+          ...holders.map((offset): Edit => {
+            const value: Endpoint = {
+              ...{ id: newEndpointId(), networkId: id, hostId: host.id, sandbox: 's', name: 's', aliases: [] },
+              ...{ addresses: [address(offset)], mac: randomMac(), labels: {}, state: 'ready', revision: 1n },
+              ...{ requestId: '', createRevision: 1n, createTimeMs: 0 },
+            };
+            return { kind: 'put', object: { kind: 'endpoint', value } };
+          }),
+        ]);
+        for (const each of value.subnets) {
+          const within = (offsets: number[]): number[] => offsets.filter((offset) => choosable(offset) === each);
+          const all = within(Array.from({ length: 512 }, (_, offset) => offset));
+          const [used, rests] = [within(holders), within(sleepers.filter((offset) => !holders.includes(offset)))];
+          expect(subnetUsage(view, value, each)).toEqual({
+            ...{ total: BigInt(all.length), used: BigInt(used.length), resting: BigInt(rests.length) },
+            free: BigInt(all.length - used.length - rests.length),
+          });
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 
   it('counts an address outside of the range, and never more than there are', async () => {

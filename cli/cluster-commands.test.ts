@@ -353,6 +353,24 @@ describe('weft backup and restore', () => {
     expect(await json('status')).toMatchObject({ epoch });
   });
 
+  it('says which hosts have still to say what they run, and nothing is allocated before', async () => {
+    const file = path.join(directory, 'silent');
+    await weft(`backup ${file}`);
+    await hosts[1][Symbol.asyncDispose]();
+    const restored = await weft(`restore -f ${file}`);
+    expect(restored).toMatchObject({ exitCode: 0 });
+    expect(restored.stderr).toMatch(/nothing is allocated before it is heard what runs on (?:h1, )?h2: weft status\n$/);
+    const waited = await weft(`--timeout 3 restore -f --wait ${file}`);
+    expect(waited).toMatchObject({ exitCode: 5, stdout: expect.stringMatching(/^[0-9a-f-]{36}\n$/) as unknown });
+    expect(waited.stderr).toMatch(
+      /weft: it is restored, but nothing was heard yet of what runs on h2; see weft status/,
+    );
+    const refused = await weft('network create early');
+    expect(refused).toMatchObject({ exitCode: 5, stdout: '' });
+    expect(refused.stderr).toMatch(/^weft: [^\n]*h2[^\n]*; weft status has them\n$/);
+    expect((await weft('status')).stdout).toMatch(/\n {2}host h2: [^\n]* \(HOSTS_UNDECLARED\)\n/);
+  }, 60_000);
+
   it('writes no backup on a terminal', async () => {
     const terminal = { write: () => undefined, isTty: true };
     expect(await weft('backup -', { stdout: terminal })).toMatchObject({

@@ -39,7 +39,14 @@ async function openPlace(store: Store, settings: Partial<Settings>): Promise<Pla
   const { result: host } = await committer.run(
     (context) =>
       registerHost(context, {
-        ...{ id: newHostId(), name: 'h1', vtep: '192.0.2.1' as IpAddress, version: '0', prefixes: [], declaredEpoch: 'a test' },
+        ...{
+          id: newHostId(),
+          name: 'h1',
+          vtep: '192.0.2.1' as IpAddress,
+          version: '0',
+          prefixes: [],
+          declaredEpoch: 'a test',
+        },
       }),
     run(),
   );

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WeftError } from '../../core/errors.js';
 import { newEndpointId, newHostId } from '../../core/ids.js';
+import { deferred } from '../../core/lifetime.js';
 import { BadRequest, ErrorInfo } from '../../proto/gen/google/rpc/error_details.js';
 import {
   CreateEndpointRequest,
@@ -84,8 +85,10 @@ describe('BatchCreate', () => {
       { sandbox: 's0' },
     ]);
     expect(results.map(told)).toEqual([
-      ...['.2', 'ARGUMENT_INVALID requests[1].sandbox requests[1].mac', 'NETWORK_NOT_FOUND', 'HOST_NOT_FOUND', '.99'],
-      ...['.99', 'ID_TAKEN', 'ARGUMENT_INVALID requests[7].addresses[0]', 'ALREADY_CONNECTED'],
+      ...['.2', 'ARGUMENT_INVALID requests[1].sandbox requests[1].mac'],
+      ...['NETWORK_NOT_FOUND requests[2].network', 'HOST_NOT_FOUND requests[3].host', '.99'],
+      ...['.99', 'ID_TAKEN requests[6].id', 'ARGUMENT_INVALID requests[7].addresses[0]'],
+      'ALREADY_CONNECTED requests[8].sandbox',
     ]);
     const ids = results.flatMap(({ outcome }) => (outcome?.$case === 'endpoint' ? outcome.value.id : []));
     expect(ids.slice(1)).toEqual([id, id]);
@@ -111,7 +114,7 @@ describe('BatchCreate', () => {
       'ADDRESS_TAKEN requests[2].addresses[0]',
     ]);
     expect(tally(3).slice(1)).toEqual(['MAC_TAKEN requests[4].mac', 'MAC_TAKEN requests[5].mac']);
-    expect(tally(6).slice(1)).toEqual(['ALREADY_CONNECTED', 'ALREADY_CONNECTED']);
+    expect(tally(6).slice(1)).toEqual([7, 8].map((index) => `ALREADY_CONNECTED requests[${String(index)}].sandbox`));
   });
 
   it('makes a thousand at once, of which those that find no room fail alone, and refuses more', async () => {
@@ -132,6 +135,25 @@ describe('BatchCreate', () => {
       h1,
     );
     expect(results.map(told)).toEqual(['.2', 'SESSION_STALE', 'NOT_ALLOWED', '.3']);
+  });
+
+  it('says in time what it could not do in time', async () => {
+    const { store } = harness.brain;
+    const commit = store.commit.bind(store);
+    const awake = deferred<undefined>();
+    const spy = vi.spyOn(store, 'commit').mockImplementation(async (transaction, signal) => {
+      await awake.promise;
+      return commit(transaction, signal);
+    });
+    const requests = ['s', 'a b'].map((sandbox) =>
+      CreateEndpointRequest.fromPartial({ id: newEndpointId(), network: name, host: 'h1', sandbox }),
+    );
+    const call = (timeoutMs: number) =>
+      admin.call(admin.endpoints.batchCreate.bind(admin.endpoints), { requests }, timeoutMs);
+    expect((await call(2_000)).results.map(told)).toEqual(['TIMED_OUT', 'ARGUMENT_INVALID requests[1].sandbox']);
+    spy.mockRestore();
+    awake.resolve(undefined);
+    expect((await call(20_000)).results.map(told)).toEqual(['.2', 'ARGUMENT_INVALID requests[1].sandbox']);
   });
 
   it('is the same batch when it is sent again', async () => {

@@ -12,8 +12,8 @@ import type { Committer } from '../commit.js';
 import { markReady, releaseEndpoint } from '../domain/endpoint.js';
 import { StoreUnavailable } from '../store/store.js';
 
-/** Commits of one stream that are under way at once. */
-const AT_ONCE = 16;
+/** Commits of one stream that are under way at once: some groups' worth, and no host keeps others waiting. */
+const AT_ONCE = 64;
 
 export interface ReportsOptions {
   readonly cache: Cache;

@@ -5,6 +5,7 @@ import type { Endpoint, Network, Subnet } from '../../core/model.js';
 import type { View } from '../cache/view.js';
 import { capacityOf, chooseAddress, isChoosable, objectionTo, rangeOf } from './address-pool.js';
 import type { Context, CursorMove } from './decision.js';
+import { aboutField } from './network.js';
 
 export interface ChosenAddresses {
   /** Those that were asked for: had at once, also while they rest. */
@@ -69,7 +70,7 @@ function addressTaken(
   const leaving = holder.state === 'removing' ? ', which is being removed; try again' : '';
   const message = `${address} in network ${network.name} is held by ${holder.sandbox}@${host}${leaving}`;
   return {
-    ...{ reason: 'ADDRESS_TAKEN', message, violations: [{ field, description: message }] },
+    ...aboutField(field, 'ADDRESS_TAKEN', message),
     metadata: { endpointId: holder.id, address },
   };
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { newEndpointId, newHostId, type EndpointId } from '../../core/ids.js';
 import { randomMac } from '../../core/mac.js';
@@ -12,6 +13,8 @@ import type { Settings } from './settings.js';
 import { defaultPools } from './subnet-pool.js';
 
 const signal = new AbortController().signal;
+// Hundreds wait with it at once.
+setMaxListeners(0, signal);
 const options = { requestId: 'r', signal };
 const POOLS = defaultPools('8f14e45f-ceea-467f-a8e3-0d2f1ed6b5a1');
 

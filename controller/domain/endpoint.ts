@@ -11,7 +11,7 @@ import { guardKey, objectKey } from '../store/keys.js';
 import type { Context, Decision } from './decision.js';
 import { chooseAddresses } from './endpoint-addresses.js';
 import { checkQuotas } from './endpoint-quota.js';
-import { idTaken, networkNotFound } from './network.js';
+import { aboutField, idTaken, networkNotFound } from './network.js';
 import { sameLabels, sameMembers } from './same.js';
 import { Draft } from './transaction.js';
 
@@ -169,11 +169,11 @@ export function guardSubnets(draft: Draft, view: View, { id, networkId, hostId, 
 }
 
 export function endpointNotFound(id: string): Rejection {
-  return { reason: 'ENDPOINT_NOT_FOUND', message: `there is no endpoint ${JSON.stringify(id)}` };
+  return aboutField('id', 'ENDPOINT_NOT_FOUND', `there is no endpoint ${JSON.stringify(id)}`);
 }
 
 export function hostNotFound(reference: string): Rejection {
-  return { reason: 'HOST_NOT_FOUND', message: `there is no host ${JSON.stringify(reference)}` };
+  return aboutField('host', 'HOST_NOT_FOUND', `there is no host ${JSON.stringify(reference)}`);
 }
 
 function replace(before: Endpoint, after: Endpoint): Decision<bigint> {
@@ -198,11 +198,8 @@ export function refuseSandbox(view: View, network: Network, command: CreateEndpo
   for (const other of others.values()) {
     if (other.networkId === network.id) {
       const leaving = other.state === 'removing' ? ' and still being disconnected; try again' : ' already';
-      return {
-        reason: 'ALREADY_CONNECTED',
-        message: `sandbox ${sandbox} on host ${host} is connected to network ${network.name}${leaving}`,
-        metadata: { endpointId: other.id },
-      };
+      const message = `sandbox ${sandbox} on host ${host} is connected to network ${network.name}${leaving}`;
+      return { ...aboutField('sandbox', 'ALREADY_CONNECTED', message), metadata: { endpointId: other.id } };
     }
     const theirs = view.networks.get(other.networkId);
     const mine = network.subnets.find(({ cidr }) => theirs?.subnets.some((each) => overlaps(each.cidr, cidr)));
@@ -230,10 +227,7 @@ export function refuseMac(view: View, network: Network, mac: Mac | undefined): R
   const holder = mac === undefined ? undefined : view.holderOfMac(network.id, mac);
   if (holder === undefined) return undefined;
   const message = `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`;
-  return {
-    ...{ reason: 'MAC_TAKEN', message, violations: [{ field: 'mac', description: message }] },
-    metadata: { endpointId: holder.id },
-  };
+  return { ...aboutField('mac', 'MAC_TAKEN', message), metadata: { endpointId: holder.id } };
 }
 
 /** `sandbox@host`, as people know an endpoint. */

@@ -126,7 +126,7 @@ function nameTaken({ id, name }: Network): Rejection {
 }
 
 /** A refusal for what one field of the request says, whatever is wrong with it. */
-function aboutField(field: string, reason: Rejection['reason'], message: string): Rejection {
+export function aboutField(field: string, reason: Rejection['reason'], message: string): Rejection {
   return { reason, message, violations: [{ field, description: message }] };
 }
 

@@ -27,6 +27,7 @@ const view = viewOf(
   {
     name: 'Frontend',
     subnets: ['10.2.0.0/24 10.2.0.1'],
+    options: { 'dns-ttl': '60' },
     endpoints: [
       { sandbox: 'app', addresses: ['10.2.0.2'] },
       { sandbox: 'db', addresses: ['10.2.0.7'] },
@@ -100,6 +101,18 @@ function told(bytes: Buffer): Told {
 }
 
 describe('names', () => {
+  it('may be kept as long as their own network says', async () => {
+    const ttlOf = async (name: string, type: RecordType = 'A') => {
+      const [answer] = (await ask(name, { type })).packet.answers ?? [];
+      return answer !== undefined && 'ttl' in answer ? answer.ttl : undefined;
+    };
+    expect(await ttlOf('db')).toBe(5);
+    expect(await ttlOf('db.frontend')).toBe(60);
+    expect(await ttlOf('web')).toBe(60);
+    expect(await ttlOf('9.0.2.10.in-addr.arpa', 'PTR')).toBe(60);
+    expect(await ttlOf('7.0.1.10.in-addr.arpa', 'PTR')).toBe(5);
+  });
+
   it.each([
     ['app', 'A', 'NOERROR', ['10.1.0.2']],
     ['APP', 'A', 'NOERROR', ['10.1.0.2']],

@@ -3,7 +3,7 @@ import { parseCidr, parseIp } from '../../core/address.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
 import { parseEndpointId, parseHostId, parseNetworkId, type NetworkId } from '../../core/ids.js';
 import { parseMac } from '../../core/mac.js';
-import type { Endpoint, EndpointState, Network, Subnet } from '../../core/model.js';
+import type { Endpoint, EndpointState, Labels, Network, Subnet } from '../../core/model.js';
 
 export interface TestEndpoint {
   readonly sandbox: string;
@@ -19,6 +19,7 @@ export interface TestNetwork {
   /** `CIDR GATEWAY` each. */
   readonly subnets: readonly string[];
   readonly endpoints: readonly TestEndpoint[];
+  readonly options?: Labels;
 }
 
 /** A literal's value, certainly. */
@@ -38,7 +39,7 @@ export function viewOf(...networks: readonly TestNetwork[]): HostView {
   return new Map(networks.map((network, index) => [networkId(index + 1), networkViewOf(network, index + 1)]));
 }
 
-function networkViewOf({ name, subnets, endpoints }: TestNetwork, number: number): NetworkView {
+function networkViewOf({ name, subnets, endpoints, options = {} }: TestNetwork, number: number): NetworkView {
   const network: Network = {
     id: networkId(number),
     name,
@@ -48,7 +49,7 @@ function networkViewOf({ name, subnets, endpoints }: TestNetwork, number: number
     internal: false,
     mtu: undefined,
     labels: {},
-    options: {},
+    options,
     revision: 42n,
     requestId: '',
     createTimeMs: 0,

@@ -4,7 +4,7 @@ import type { View } from '../cache/view.js';
 import { familyUsages, type FamilyUsage } from './usage.js';
 
 /** Percent of a family's addresses that are held or rest: from which on they are scarce, and below which no longer. */
-export const SCARCE_FROM_PERCENT = 90n;
+const SCARCE_FROM_PERCENT = 90n;
 const SCARCE_UNTIL_PERCENT = 85n;
 
 /** A network's family whose addresses are scarce. */

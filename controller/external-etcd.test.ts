@@ -64,6 +64,21 @@ async function follows(admin: TestClient, revision: bigint): Promise<void> {
   }
 }
 
+/** GetStatus has every member as it is, and says what to do about the dead one. */
+async function membersShow(admin: TestClient, { dead, leads }: { dead: string; leads: string }): Promise<void> {
+  const endpoint = (name: string) => cluster.members.find((member) => member.name === name)?.endpoint;
+  const { etcd, warnings } = await admin.call(admin.cluster.getStatus.bind(admin.cluster), {}, FAILOVER_MS);
+  const members = new Map(etcd?.members.map((member) => [member.endpoint, member]));
+  expect([...members.keys()].sort()).toEqual([...cluster.endpoints].sort());
+  expect(members.get(endpoint(dead) ?? '')).toMatchObject({ healthy: false, leader: false });
+  expect(members.get(endpoint(dead) ?? '')?.problem).toMatch(/ECONNREFUSED/);
+  expect(members.get(endpoint(leads) ?? '')).toMatchObject({ healthy: true, leader: true, problem: '' });
+  expect(etcd).toMatchObject({ embedded: false, dataDir: '', databaseQuota: 2n ** 31n });
+  expect(warnings.map(({ reason, object }) => [reason, object])).toEqual([
+    ['ETCD_MEMBER_DOWN', `etcd ${endpoint(dead) ?? ''}`],
+  ]);
+}
+
 /** What the CLI prints. */
 async function weft(controller: StartedController, ...args: string[]): Promise<string> {
   const where = ['--controller', `127.0.0.1:${String(controller.port)}`, '--tls-dir', join(directory, 'c', 'admin')];
@@ -99,13 +114,16 @@ describe('weft-controller on a cluster of three etcd members', () => {
     const all = ['before', 'one', 'three', 'two'];
     expect(await names(admin, three.revision)).toEqual(all);
     expect(await names(other, three.revision)).toEqual(all);
-    expect(await cluster.leader()).not.toBe(leader);
+    const leads = await cluster.leader();
+    expect(leads).not.toBe(leader);
+    await membersShow(admin, { dead: leader, leads });
     cluster.start(leader);
     await cluster.leader();
 
     const status = await weft(first, 'status');
     for (const endpoint of cluster.endpoints) expect(status).toContain(endpoint);
-    expect(status).toMatch(/etcd +3\.\d+\.\d+, .*on disk, https:/);
+    expect(status).toMatch(/etcd +\w+, version 3\.\d+\.\d+, 3 members/);
+    expect(status).toContain('on disk');
     expect(JSON.parse(await weft(first, '--json', 'status'))).toMatchObject({
       etcd: { endpoints: ordered },
     });

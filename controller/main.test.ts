@@ -54,6 +54,10 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     expect(etcd?.embedded).toBe(true);
     expect(etcd?.version).toMatch(/^3\./);
     expect(etcd?.databaseSize).toBeGreaterThan(0n);
+    expect(etcd).toMatchObject({
+      ...{ dataDir: join(directory, 'etcd'), databaseQuota: 4n * 1024n ** 3n },
+      members: [{ healthy: true, leader: true, problem: '' }],
+    });
 
     const out = join(directory, 'h1');
     const issued = programs.run('issue', '--role', 'host', '--name', 'h1', '--out', out, '--data-dir', directory);
@@ -131,6 +135,8 @@ describe('the command line', () => {
     [['--listen', '0.0.0.0:70700']],
     [['--name', 'a b']],
     [['--pool', '10.0.0.1/8/24']],
+    [['--etcd-quota', '15']],
+    [['--etcd-quota', '2GiB']],
     [['--log-level', 'loud']],
     [['--etcd-endpoints', 'https://127.0.0.1:2379']],
     [['--etcd-endpoints', 'http://127.0.0.1:2379']],
@@ -145,8 +151,10 @@ describe('the command line', () => {
   it('shows defaults in its help as one would type them', () => {
     let help = '';
     expect(parse(['run', '--help'], { writeOut: (text) => (help += text) })).toBe(0);
-    expect(help.replace(/\s+/g, ' ')).toContain('(default: [::]:7070)');
-    expect(help).toContain('(default: 127.0.0.1:9470)');
+    const text = help.replace(/\s+/g, ' ');
+    expect(text).toContain('(default: [::]:7070)');
+    expect(text).toContain('(default: 127.0.0.1:9470)');
+    expect(text).toContain('--etcd-quota <MiB> how large the embedded etcd may grow (default: 4096)');
     expect(help).not.toMatch(/default: [{[]["\]]/);
   });
 

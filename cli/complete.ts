@@ -10,6 +10,9 @@ const NAMES_TIMEOUT_MS = 1000;
 
 const TAB_SCRIPT = 'completion-script';
 
+/** In the scripts' protocol, the directive without a bit set: offer what the shell itself would, which is files. */
+const SHELL_COMPLETES_FILES = ':0\n';
+
 /** What can stand in an argument or an option of this name. */
 const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
 
@@ -26,6 +29,10 @@ export async function complete(words: readonly string[], outer: Surroundings): P
   root.commands.delete(TAB_SCRIPT);
   const [noun = '', verb = ''] = words.filter((word) => !word.startsWith('-'));
   const called = root.commands.get(`${noun} ${verb}`) ?? root.commands.get(noun);
+  if (called?.arguments.has('file') === true && words.at(-1)?.startsWith('-') === false) {
+    outer.stdout.write(SHELL_COMPLETES_FILES);
+    return 0;
+  }
   for (const kind of KINDS) {
     const places = [called?.arguments.get(kind), called?.options.get(kind)].filter((place) => place !== undefined);
     if (places.length === 0) continue;

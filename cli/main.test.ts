@@ -93,15 +93,17 @@ describe('bin/weft', () => {
   it('completes commands, options, and the names of sandboxes', async () => {
     await using agent = await startTestAgent();
     const env = { WEFT_AGENT: agent.socket };
-    const offered = async (...words: readonly string[]): Promise<string[]> => {
+    const answered = async (...words: readonly string[]): Promise<string> => {
       const child = spawn(WEFT, ['complete', '--', ...words], { env: { ...process.env, ...env }, timeout: LIMIT_MS });
       let text = '';
       child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
       await once(child, 'close');
-      return text
+      return text;
+    };
+    const offered = async (...words: readonly string[]): Promise<string[]> =>
+      (await answered(...words))
         .split('\n')
         .flatMap((line) => (line === '' || line.startsWith(':') ? [] : [line.split('\t')[0] ?? '']));
-    };
     expect(await offered('net')).toEqual(['network']);
     expect(await offered('network', '')).toEqual([
       'create',
@@ -115,6 +117,11 @@ describe('bin/weft', () => {
     ]);
     expect(await offered('network', 'create', '--int')).toEqual(['--internal']);
     expect(await offered('network', 'create', '-d', '')).toEqual(['overlay']);
+    // Also of networks that change, and the shell's own files.
+    expect(await offered('network', 'update', '--grow')).toEqual(['--grow']);
+    expect(await answered('backup', '')).toBe(':0\n');
+    expect(await answered('restore', '/var/ba')).toBe(':0\n');
+    expect(await offered('restore', '--f')).toEqual(['--force']);
     expect(await offered('comp')).toEqual(['completion']);
     for (const name of ['shop', 'till']) agent.sandboxes.set(name, Sandbox.fromPartial({ name }));
     expect(await offered('exec', '')).toEqual(['shop', 'till']);

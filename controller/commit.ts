@@ -4,6 +4,7 @@
  * is made up: what was decided meanwhile has moved the cursors, so that commands that wait together choose different
  * things, and while the store writes one group the next is ready to go.
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../core/clock.js';
 import { WeftError, type Rejection } from '../core/errors.js';
 import { backoffMs, pause, withDeadline } from '../core/lifetime.js';
@@ -72,6 +73,7 @@ export type Commits = Pick<Committer, 'run'>;
 export class Committer {
   readonly #options: CommitterOptions;
   readonly #groups: GroupCommit;
+  readonly #never = new AbortController().signal;
   /** mod_revision of guards that are compared and rewritten, none newer than the view. */
   readonly #guards = new Recent<bigint>(REMEMBERED);
   readonly #cursors = new Recent<bigint>(REMEMBERED);
@@ -83,9 +85,11 @@ export class Committer {
   constructor(options: CommitterOptions) {
     this.#options = options;
     const { store, cache, fence } = options;
+    // Many groups wait for the view with it when that is late, which is no leak.
+    setMaxListeners(0, this.#never);
     this.#groups = new GroupCommit({
       store,
-      committed: (revision) => cache.atLeast(revision, NEVER),
+      committed: (revision) => cache.atLeast(revision, this.#never),
       ...(fence === undefined ? {} : { fence }),
     });
   }
@@ -251,8 +255,6 @@ export class Committer {
     };
   }
 }
-
-const NEVER = new AbortController().signal;
 
 /** The guards a transaction compares and rewrites. */
 function guardsOf({ compares }: Transaction): readonly string[] {

@@ -74,8 +74,8 @@ export class Serve {
   /** A unary method for grpc-js. */
   unary<Request, Response>(method: Method, handler: Unary<Request, Response>): handleUnaryCall<Request, Response> {
     return (call, callback) => {
-      const deadline = AbortSignal.timeout(allowedMs(call.getDeadline()));
-      const around = this.#begin(method, call, { slot: 'call', signals: [deadline] });
+      const timeoutMs = allowedMs(call.getDeadline());
+      const around = this.#begin(method, call, { slot: 'call', signals: [], timeoutMs });
       Promise.resolve()
         .then(() => {
           const info = around.info();
@@ -83,11 +83,11 @@ export class Serve {
         })
         .then(
           (response) => {
-            around.end(undefined);
+            around.done();
             callback(null, response);
           },
           (error: unknown) => {
-            callback(encodeStatus(around.end(error)));
+            callback(encodeStatus(around.failed(error)));
           },
         );
     };
@@ -106,12 +106,12 @@ export class Serve {
         .then(() => handler(stream, around.info()))
         .then(
           () => {
-            around.end(undefined);
+            around.done();
             stream.end();
           },
           (error: unknown) => {
             // Emitted, not destroyed with: grpc-js sends the status once what was written before it is out.
-            stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.end(error))));
+            stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.failed(error))));
           },
         );
     };
@@ -135,11 +135,11 @@ export class Serve {
       };
       send().then(
         () => {
-          around.end(undefined);
+          around.done();
           stream.end();
         },
         (error: unknown) => {
-          stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.end(error))));
+          stream.emit('error', Object.assign(new Error('refused'), encodeStatus(around.failed(error))));
         },
       );
     };
@@ -168,11 +168,11 @@ export class Serve {
       };
       answer().then(
         (response) => {
-          around.end(undefined);
+          around.done();
           callback(null, response);
         },
         (error: unknown) => {
-          callback(encodeStatus(around.end(error)));
+          callback(encodeStatus(around.failed(error)));
         },
       );
     };
@@ -181,7 +181,11 @@ export class Serve {
   #begin(
     method: Method,
     call: AnyCall,
-    { slot, signals }: { readonly slot: Slot; readonly signals: readonly AbortSignal[] },
+    {
+      slot,
+      signals,
+      timeoutMs,
+    }: { readonly slot: Slot; readonly signals: readonly AbortSignal[]; readonly timeoutMs?: number },
   ) {
     const began = performance.now();
     const requestId = readRequestId(call.metadata.get(REQUEST_ID_KEY)[0]);
@@ -193,34 +197,49 @@ export class Serve {
     const cancelled = new AbortController();
     const place = this.#limit.take(slot, principal);
     let ended = false;
+    let gone = false;
+    // Not AbortSignal.timeout, whose timer would outlive each of many calls.
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            cancelled.abort(Object.assign(new Error('the deadline of the call is over'), { name: 'TimeoutError' }));
+          }, timeoutMs);
     // Of every call, also one that went well, and not before its answer has been read: an answer that nobody reads is
     // as much of a burden as a call that goes on.
     const closed = (): void => {
-      cancelled.abort();
+      gone = true;
       if (ended) place?.[Symbol.dispose]();
+      else cancelled.abort();
     };
     if (call.cancelled) closed();
     else call.once('cancelled', closed);
-    const signal = anySignal(cancelled.signal, ...signals);
+    const signal = signals.length === 0 ? cancelled.signal : anySignal(cancelled.signal, ...signals);
     // A batch waits with one signal for a thousand things, which is no leak; Node would warn of eleven on stderr.
     setMaxListeners(0, signal);
+    const end = (code: StatusName | 'OK') => {
+      ended = true;
+      clearTimeout(timer);
+      if (gone) place?.[Symbol.dispose]();
+      const seconds = (performance.now() - began) / 1_000;
+      this.#observer.answered({ method, code, seconds });
+      return { code, ms: Math.round(seconds * 1_000) };
+    };
     return {
       info: (): CallInfo => {
         const authorized = authorize(method, principal);
         if (place === undefined) throw tooMany(slot, authorized);
         return { principal: authorized, requestId, signal, log };
       },
-      /** Writes down how the call ended; for one that failed, the error to answer with. */
-      end: (error: unknown): WeftError => {
-        ended = true;
-        if (cancelled.signal.aborted) place?.[Symbol.dispose]();
+      /** Writes down that the call went well; */
+      done: (): void => {
+        log.debug(end('OK'), 'answered');
+      },
+      /** or how it failed, which is what to answer with. */
+      failed: (error: unknown): WeftError => {
         const answer = toWeftError(error, { requestId, signal });
-        const code = error === undefined ? 'OK' : answer.status;
-        const seconds = (performance.now() - began) / 1_000;
-        this.#observer.answered({ method, code, seconds });
-        const facts = { code, ms: Math.round(seconds * 1_000) };
-        if (error === undefined) log.debug(facts, 'answered');
-        else if (code === 'INTERNAL') log.error({ ...facts, err: error }, 'failed');
+        const facts = end(answer.status);
+        if (answer.status === 'INTERNAL') log.error({ ...facts, err: error }, 'failed');
         else log.info({ ...facts, reason: answer.reason, refusal: answer.message }, 'refused');
         return answer;
       },

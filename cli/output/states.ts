@@ -15,6 +15,7 @@ const COLOURS: Readonly<Record<string, 'green' | 'yellow' | 'red'>> = {
   healthy: 'green',
   degraded: 'yellow',
   full: 'red',
+  damaged: 'red',
   unavailable: 'red',
   down: 'red',
   warnings: 'yellow',

@@ -92,6 +92,7 @@ revision      0
     ['healthy', [member(1), member(2), member(3)], ['ADDRESSES_SCARCE']],
     ['degraded', [member(1)], ['ETCD_NEARLY_FULL']],
     ['full', [member(1)], ['ETCD_NO_SPACE']],
+    ['damaged', [member(1)], ['ETCD_CORRUPT', 'ETCD_NO_SPACE']],
     ['unavailable', [down(1)], ['ETCD_NO_SPACE']],
     ['unavailable', [member(1), down(2)], []],
     ['unavailable', [member(1), down(2), down(3)], []],

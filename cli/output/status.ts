@@ -55,6 +55,7 @@ function renderEtcd(etcd: EtcdStatus | undefined, warnings: readonly Warning[], 
 function etcdWord(members: readonly EtcdMember[], warnings: readonly Warning[]): string {
   const healthy = members.filter((member) => member.healthy).length;
   if (members.length > 0 && healthy * 2 <= members.length) return 'unavailable';
+  if (warnings.some(({ reason }) => reason === 'ETCD_CORRUPT')) return 'damaged';
   if (warnings.some(({ reason }) => reason === 'ETCD_NO_SPACE')) return 'full';
   const ill = healthy < members.length || warnings.some(({ reason }) => reason.startsWith('ETCD_'));
   return ill ? 'degraded' : 'healthy';

@@ -192,9 +192,17 @@ describe('the view', () => {
       { kind: 'put', object: { kind: 'resting', value: rests('10.1.0.2') } },
     ]);
     expect([free(4, '10.1.0.2'), free(6, 'fd00::2')]).toEqual(['10.1.0.4', 'fd00::3']);
+    const unheld = (text: string) => {
+      const number = ipToNumber(address(text));
+      return view.unheldIn(web.id, 4).countIn(number, number);
+    };
+    // What is held and rests is held.
+    expect([unheld('10.1.0.2'), unheld('10.1.0.3')]).toEqual([0, 1]);
     view.apply(2n, [{ kind: 'drop', of: 'endpoint', networkId: web.id, id: one.id }]);
     expect([free(4, '10.1.0.2'), free(6, 'fd00::2')]).toEqual(['10.1.0.4', 'fd00::2']);
+    expect(unheld('10.1.0.2')).toBe(1);
     view.apply(3n, [{ kind: 'drop', of: 'resting', networkId: web.id, address: address('10.1.0.2') }]);
+    expect(unheld('10.1.0.2')).toBe(0);
     expect(free(4, '10.1.0.2')).toBe('10.1.0.2');
   });
 

@@ -30,6 +30,8 @@ export interface View {
   resting(): Iterable<Resting>;
   /** Addresses of a network that are held or rest, by their numbers. */
   takenIn(network: NetworkId, family: Family): Occupied;
+  /** Those of them that nobody holds. */
+  unheldIn(network: NetworkId, family: Family): Occupied;
   holderOfMac(network: NetworkId, mac: Mac): Endpoint | undefined;
   holderOfVni(vni: number): NetworkId | undefined;
   holderOfVtep(vtep: IpAddress): HostId | undefined;
@@ -76,6 +78,7 @@ export class ClusterView implements View {
   readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
   readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
   readonly #taken = new Grouped<NetworkId, Family, AddressSet>();
+  readonly #unheld = new Grouped<NetworkId, Family, AddressSet>();
   readonly #resting = new Grouped<NetworkId, IpAddress, Resting>();
   readonly #macs = new Grouped<NetworkId, Mac, Endpoint>();
 
@@ -113,6 +116,10 @@ export class ClusterView implements View {
 
   takenIn(network: NetworkId, family: Family): Occupied {
     return this.#taken.of(network).get(family) ?? NOTHING;
+  }
+
+  unheldIn(network: NetworkId, family: Family): Occupied {
+    return this.#unheld.of(network).get(family) ?? NOTHING;
   }
 
   /** Every address that rests, in whichever network. */
@@ -235,16 +242,27 @@ export class ClusterView implements View {
 
   /** Brings what is known to be taken to what is held and rests. */
   #occupy(network: NetworkId, address: IpAddress): void {
-    const family = familyOf(address);
-    const taken = this.#taken.of(network).get(family) ?? new AddressSet();
-    if (this.holderOfAddress(network, address) !== undefined || this.restingIn(network).has(address)) {
-      taken.add(ipToNumber(address));
-    } else {
-      taken.delete(ipToNumber(address));
-    }
-    if (taken.size === 0) this.#taken.delete(network, family);
-    else this.#taken.set(network, family, taken);
+    const held = this.holderOfAddress(network, address) !== undefined;
+    const rests = this.restingIn(network).has(address);
+    mark(this.#taken, network, { address, on: held || rests });
+    mark(this.#unheld, network, { address, on: rests && !held });
   }
+}
+
+/** Puts an address into a network's set, or takes it out. */
+function mark(
+  sets: Grouped<NetworkId, Family, AddressSet>,
+  network: NetworkId,
+  { address, on }: { readonly address: IpAddress; readonly on: boolean },
+): void {
+  const family = familyOf(address);
+  const known = sets.of(network).get(family);
+  if (known === undefined && !on) return;
+  const set = known ?? new AddressSet();
+  if (on) set.add(ipToNumber(address));
+  else set.delete(ipToNumber(address));
+  if (set.size === 0) sets.delete(network, family);
+  else if (known === undefined) sets.set(network, family, set);
 }
 
 /** What is taken of a network without endpoints. */

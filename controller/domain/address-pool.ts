@@ -25,8 +25,7 @@ export interface AddressSearch {
  * still have something of its last holder in a cache. Undefined only when every address is held.
  */
 export function chooseAddress({ subnet, taken, after }: AddressSearch): IpAddress | undefined {
-  const { first, last } = rangeOf(subnet);
-  const reserved = reservedOf(subnet);
+  const { first, last, reserved } = choiceOf(subnet);
   const search = (from: bigint): bigint | undefined => {
     let found = taken.nextFree(from, last);
     while (found !== undefined && reserved.has(found)) found = taken.nextFree(found + 1n, last);
@@ -39,18 +38,15 @@ export function chooseAddress({ subnet, taken, after }: AddressSearch): IpAddres
 
 /** How many endpoints the subnet has addresses for. */
 export function capacityOf(subnet: Subnet): bigint {
-  const { first, last } = rangeOf(subnet);
-  const reserved = [...reservedOf(subnet)].filter((number) => first <= number && number <= last);
-  return last - first + 1n - BigInt(reserved.length);
+  const { first, last, reserved } = choiceOf(subnet);
+  return last - first + 1n - BigInt([...reserved].filter((number) => first <= number && number <= last).length);
 }
 
-/** Whether an endpoint that names no address may be given this one. */
-export function isChoosable(subnet: Subnet, address: IpAddress): boolean {
-  const { first, last } = rangeOf(subnet);
-  const number = ipToNumber(address);
-  return (
-    familyOf(address) === familyOf(subnet.cidr) && first <= number && number <= last && !reservedOf(subnet).has(number)
-  );
+/** How many of a set of addresses are such that an endpoint that names none could be given them. */
+export function choosableOf(subnet: Subnet, addresses: Occupied): number {
+  const { first, last, reserved } = choiceOf(subnet);
+  const kept = [...reserved].filter((number) => first <= number && number <= last);
+  return addresses.countIn(first, last) - kept.filter((number) => addresses.nextFree(number, number) !== number).length;
 }
 
 /** Why an endpoint cannot have this address of the subnet, whoever else has it; undefined: it can. */
@@ -70,27 +66,37 @@ export function objectionTo(subnet: Subnet, address: IpAddress): string | undefi
   return aux === undefined ? undefined : `${address} is kept as auxiliary address ${JSON.stringify(aux)}`;
 }
 
-/** Where addresses are chosen from, both ends included. */
-export function rangeOf({ cidr, ipRange }: Subnet): { readonly first: bigint; readonly last: bigint } {
-  return boundsOf(ipRange ?? cidr);
+/** What there is to choose from in a subnet, as numbers. */
+interface Choice {
+  /** Both included. */
+  readonly first: bigint;
+  readonly last: bigint;
+  /** Never given to an endpoint: network or router anycast, broadcast (IPv6 has none), gateway, auxiliary. */
+  readonly reserved: ReadonlySet<bigint>;
 }
 
 /** Worked out once for each version of a network. */
-const RESERVED = new WeakMap<Subnet, ReadonlySet<bigint>>();
+const CHOICES = new WeakMap<Subnet, Choice>();
 
-/** Numbers no endpoint is ever given: network or router anycast, broadcast (IPv6 has none), gateway, auxiliary. */
-function reservedOf(subnet: Subnet): ReadonlySet<bigint> {
-  const known = RESERVED.get(subnet);
+function choiceOf(subnet: Subnet): Choice {
+  const known = CHOICES.get(subnet);
   if (known !== undefined) return known;
-  const { cidr, gateway, auxAddresses } = subnet;
-  const { first, last } = boundsOf(cidr);
-  const numbers = new Set([
-    first,
-    ...(familyOf(cidr) === 4 ? [last] : []),
+  const { cidr, gateway, ipRange, auxAddresses } = subnet;
+  const ends = boundsOf(cidr);
+  const reserved = new Set([
+    ends.first,
+    ...(familyOf(cidr) === 4 ? [ends.last] : []),
     ...[gateway, ...Object.values(auxAddresses)].map(ipToNumber),
   ]);
-  RESERVED.set(subnet, numbers);
-  return numbers;
+  const choice = { ...boundsOf(ipRange ?? cidr), reserved };
+  CHOICES.set(subnet, choice);
+  return choice;
+}
+
+/** Where addresses are chosen from, both ends included. */
+export function rangeOf(subnet: Subnet): { readonly first: bigint; readonly last: bigint } {
+  const { first, last } = choiceOf(subnet);
+  return { first, last };
 }
 
 /** The gateway where none is named: the first address of the subnet that is not kept for others. */

@@ -3,7 +3,7 @@ import { FAMILIES, contains, familyOf, ipToNumber, type Family, type IpAddress }
 import { invalid, type Rejection } from '../../core/errors.js';
 import type { Endpoint, Network, Subnet } from '../../core/model.js';
 import type { View } from '../cache/view.js';
-import { capacityOf, chooseAddress, isChoosable, objectionTo, rangeOf } from './address-pool.js';
+import { capacityOf, choosableOf, chooseAddress, objectionTo, rangeOf } from './address-pool.js';
 import type { Context, CursorMove } from './decision.js';
 import { aboutField } from './network.js';
 
@@ -93,8 +93,12 @@ function search(
   return undefined;
 }
 
+/** Endpoints that are looked at to find where to go on: more would keep others waiting, and matter less. */
+const LOOKED_AT = 1_024;
+
 /** The address of the endpoint that changed last: where a controller that has just started goes on. */
 function newestIn(view: View, network: Network, subnet: Subnet): bigint | undefined {
+  if (view.endpointsOf(network.id).size > LOOKED_AT) return undefined;
   let newest: { readonly revision: bigint; readonly address: IpAddress } | undefined;
   for (const { revision, addresses } of view.endpointsOf(network.id).values()) {
     const address = addresses.find((each) => contains(subnet.cidr, each));
@@ -110,9 +114,7 @@ function exhausted(
   { subnets, family }: { readonly subnets: readonly Subnet[]; readonly family: Family },
 ): Rejection {
   const total = subnets.reduce((sum, subnet) => sum + capacityOf(subnet), 0n);
-  const resting = [...view.restingIn(network.id).keys()].filter((address) =>
-    subnets.some((subnet) => isChoosable(subnet, address)),
-  ).length;
+  const resting = subnets.reduce((sum, subnet) => sum + choosableOf(subnet, view.unheldIn(network.id, family)), 0);
   const used = total - BigInt(resting);
   const pools = subnets.map(({ cidr, ipRange }) => (ipRange === undefined ? cidr : `${ipRange} of ${cidr}`)).join(', ');
   const has = `${pools} ${subnets.length === 1 ? 'has' : 'have'}`;

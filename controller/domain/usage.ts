@@ -1,5 +1,5 @@
 /** How many of a network's addresses are held, rest, and are free. */
-import { FAMILIES, boundsOf, contains, familyOf, type Family } from '../../core/address.js';
+import { FAMILIES, boundsOf, familyOf, type Family } from '../../core/address.js';
 import type { Network, Subnet } from '../../core/model.js';
 import type { View } from '../cache/view.js';
 import { capacityOf } from './address-pool.js';
@@ -54,11 +54,7 @@ function count(view: View, network: Network, subnet: Subnet): Usage {
   const { cidr } = subnet;
   const { first, last } = boundsOf(cidr);
   const taken = BigInt(view.takenIn(network.id, familyOf(cidr)).countIn(first, last));
-  let resting = 0n;
-  for (const address of view.restingIn(network.id).keys()) {
-    // One that was asked for is held at once, and rests no more.
-    if (contains(cidr, address) && view.holderOfAddress(network.id, address) === undefined) resting += 1n;
-  }
+  const resting = BigInt(view.unheldIn(network.id, familyOf(cidr)).countIn(first, last));
   const total = capacityOf(subnet);
   const used = least(taken - resting, total);
   const rests = least(resting, total - used);

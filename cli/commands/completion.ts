@@ -12,6 +12,9 @@ const WITHOUT_PACKAGE = `if ! declare -F _get_comp_words_by_ref >/dev/null; then
 fi
 `;
 
+/** Registered anew: where nothing is offered and the answer's directive does not forbid it, bash completes files. */
+const WITH_FILES = 'complete -o default -F __weft_complete weft';
+
 export const define: Define = (command, act) => {
   addExamples(
     command.addArgument(new Argument('<shell>', 'which shell').choices(SHELLS)).action(
@@ -19,6 +22,7 @@ export const define: Define = (command, act) => {
         const { default: completion } = await import('@bomb.sh/tab');
         if (shell === 'bash') invocation.print(WITHOUT_PACKAGE);
         completion.setup('weft', 'weft', shell);
+        if (shell === 'bash') invocation.print(WITH_FILES);
         return undefined;
       }),
     ),

@@ -2,6 +2,7 @@
  * What an agent says became of its endpoints, turned into transactions. Level-triggered: the agent says everything
  * again until the state shows it, so what cannot be done now is simply left to the next report.
  */
+import { setMaxListeners } from 'node:events';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
 import { parseEndpointId, type EndpointId, type HostId } from '../../core/ids.js';
@@ -31,6 +32,8 @@ export class Reports {
 
   constructor(options: ReportsOptions) {
     this.#options = options;
+    // As many wait with it as are under way; Node takes more than ten for a leak, and says so on stderr.
+    setMaxListeners(0, options.signal);
   }
 
   /** Takes a report in; what it says of endpoints that are not in that state, or another host's, means nothing. */

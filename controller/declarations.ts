@@ -22,7 +22,9 @@ export interface DeclarationsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Default: ten minutes. */
-  readonly patienceMs?: number;
+  readonly patienceMs?: number | undefined;
+  /** Called when hosts are given up. */
+  readonly onGivenUp?: () => void;
 }
 
 export class Declarations implements Disposable {
@@ -39,8 +41,9 @@ export class Declarations implements Disposable {
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
     this.#timer = setTimeout(() => {
       const hosts = this.givenUp();
-      if (hosts.length > 0)
-        options.log.warn({ hosts: namesOf(hosts) }, 'hosts said nothing since the restore; going on without');
+      if (hosts.length === 0) return;
+      options.log.warn({ hosts: namesOf(hosts) }, 'hosts said nothing since the restore; going on without');
+      options.onGivenUp?.();
     }, this.#patienceMs + 1);
     this.#timer.unref();
   }

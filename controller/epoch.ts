@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/daemon/log.js';
+import { isAborted } from '../core/lifetime.js';
 import { agentSyncService } from './api/agent-sync-service.js';
 import { clusterService } from './api/cluster-service.js';
 import { endpointService } from './api/endpoint-service.js';
@@ -25,8 +26,8 @@ import { HistoryTrimmer } from './history.js';
 import { untilMetaChanges, type Meta } from './meta.js';
 import type { ControllerMetrics } from './metrics.js';
 import { ScarcityWatch } from './scarcity-watch.js';
-import { objectKey } from './store/keys.js';
-import type { Compare, Store } from './store/store.js';
+import { guardKey, objectKey } from './store/keys.js';
+import { StoreUnavailable, type Compare, type Store } from './store/store.js';
 
 /** What epochs share. */
 export interface EpochOptions {
@@ -42,6 +43,8 @@ export interface EpochOptions {
   readonly serve: Serve;
   readonly readEtcd: (signal: AbortSignal) => Promise<EtcdReport>;
   readonly restores: Restores;
+  /** Milliseconds for which hosts are waited for after a restore; the default where undefined. */
+  readonly declarePatienceMs?: number;
 }
 
 export interface Epoch extends AsyncDisposable {
@@ -90,7 +93,17 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const committer = new Committer({ store, cache, observer: metrics.commit, clock, settings, fence });
   const trimmer = new HistoryTrimmer({ store, log, records: options.historyRecords, fence });
   const trimming = inBackground((ended) => trimmer.run(ended));
-  const declarations = new Declarations({ view: () => cache.view, epoch, clock, log });
+  const waited = await hasWaited(store, epoch, signal);
+  const declarations = new Declarations({
+    ...{ view: () => cache.view, epoch, clock, log },
+    patienceMs: waited ? 0 : options.declarePatienceMs,
+    onGivenUp: () => {
+      const put = { key: guardKey.epoch(epoch), value: Buffer.from(epoch) };
+      store.commit({ compares: [fence()], puts: [put], deletes: [] }, signal).catch((error: unknown) => {
+        log.warn({ err: error }, 'it is not written down that hosts were given up; the next controller waits again');
+      });
+    },
+  });
   const gated = declarations.gate(committer);
   const scarcity = new ScarcityWatch({ cache, log, observer: metrics.scarcity });
   const pools = options.pools.length > 0 ? options.pools : defaultPools(clusterId);
@@ -121,6 +134,17 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       await following[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whether some controller has waited for hosts for long enough in this epoch. */
+async function hasWaited(store: Store, epoch: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await store.get(guardKey.epoch(epoch), signal)).entry !== undefined;
+  } catch (error) {
+    // Then it waits once more, which harms nobody.
+    if (isAborted(signal) || error instanceof StoreUnavailable) return false;
+    throw error;
+  }
 }
 
 interface Background extends AsyncDisposable {

@@ -18,7 +18,7 @@ import { DEFAULT_SETTINGS } from './domain/settings.js';
 import { createCa, issue } from './identity/ca.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { createMetrics } from './metrics.js';
-import { serveCluster } from './serving.js';
+import { serveCluster, type ServingOptions } from './serving.js';
 import { objectKey } from './store/keys.js';
 import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
@@ -35,7 +35,7 @@ interface Running extends AsyncDisposable {
   host(name: string): Promise<TestClient>;
 }
 
-async function run(store: Store): Promise<Running> {
+async function run(store: Store, change: Partial<ServingOptions> = {}): Promise<Running> {
   const ca = await createCa('test');
   const identity = await issue({
     ...{ ca, subject: { role: 'controller', name: 'c1' }, usage: 'both', days: 1 },
@@ -66,6 +66,7 @@ async function run(store: Store): Promise<Running> {
         ({ port } = server);
         if (!restoring) epochs.push(epoch);
       },
+      ...change,
     },
     stop.signal,
   ).catch((error: unknown) => error);
@@ -296,6 +297,25 @@ describe('a restore, while everything runs', () => {
     expect(frame?.network?.subnets[0]?.cidr).toBe('10.1.0.0/16');
     expect(frame?.endpoints.map(({ sandbox }) => sandbox)).toContain('far');
     b1.close();
+  });
+
+  it('gives hosts up that are gone for good, once for every controller', async () => {
+    const { a1, a2 } = await begin();
+    const file = await controller.admin.backup();
+    await controller[Symbol.asyncDispose]();
+    controller = await run(store, { declarePatienceMs: 300 });
+    await controller.admin.restore(file);
+    await Promise.all([a1.ended, a2.ended]);
+    await until(() => controller.epochs.length === 2);
+    expect(await reason(createEndpoint('blue', 'web-3'))).toBe('HOSTS_UNDECLARED');
+    await until(
+      async () => (await warningsOf()).length === 1 && (await reason(createEndpoint('blue', 'w'))) === undefined,
+    );
+    expect((await status()).warnings).toMatchObject([{ reason: 'HOSTS_UNDECLARED', object: 'hosts h1, h2' }]);
+    // The next one does not wait again.
+    await controller[Symbol.asyncDispose]();
+    controller = await run(store);
+    await createEndpoint('blue', 'web-4');
   });
 
   it('that is not through lets nobody do anything but look and restore', async () => {

@@ -8,7 +8,7 @@ import {
   type HostId,
   type NetworkId,
 } from '../../core/ids.js';
-import { GUARDS, OBJECTS, endpointsOf, guardKey, objectKey, parseObjectKey } from './keys.js';
+import { GUARDS, OBJECTS, endpointsOf, guardKey, isGuardKey, objectKey, parseObjectKey } from './keys.js';
 
 const HOSTS = `${OBJECTS}hosts/`;
 const NETWORKS = `${OBJECTS}networks/`;
@@ -48,6 +48,31 @@ describe('keys', () => {
       `/weft/v1/g/sandboxes/${host}/box`,
       '/weft/v1/g/spaces/default',
     ]);
+  });
+
+  it('of guards are known as such, each kind, and none else', () => {
+    const endpoint = newEndpointId();
+    const every: { readonly [Kind in keyof typeof guardKey]: string } = {
+      networkName: guardKey.networkName('Blue'),
+      hostName: guardKey.hostName('h1'),
+      hostNumber: guardKey.hostNumber(7),
+      address: guardKey.address(network, '2001:db8::2'),
+      endpoint: guardKey.endpoint(endpoint),
+      mac: guardKey.mac(network, '02:00:00:00:00:01'),
+      vtep: guardKey.vtep('192.0.2.1'),
+      vni: guardKey.vni(4096),
+      sandbox: guardKey.sandbox(host, 'Box'),
+      multihomed: guardKey.multihomed(network),
+      networkQuota: guardKey.networkQuota(network),
+      hostQuota: guardKey.hostQuota(host),
+      epoch: guardKey.epoch(endpoint),
+      space: guardKey.space('default'),
+    };
+    for (const key of Object.values(every)) expect([key, isGuardKey(key)]).toEqual([key, true]);
+    const none = ['', 'names/', 'names/service/a/b', 'vnis', 'vnis/', 'vnis/1/2', 'ports/tcp/80/*/any', 'macs/a'];
+    for (const key of [objectKey.meta(), ...none.map((rest) => GUARDS + rest)]) {
+      expect([key, isGuardKey(key)]).toEqual([key, false]);
+    }
   });
 
   it('of objects are read back as what they were made of', () => {

@@ -108,13 +108,15 @@ export const guardKey = {
   networkQuota: (network: NetworkId): string => `${GUARDS}quotas/network/${segment(network)}`,
   /** The same for a host's. */
   hostQuota: (host: HostId): string => `${GUARDS}quotas/host/${segment(host)}`,
+  /** There once hosts were waited for long enough in this epoch, so that no controller that starts waits again. */
+  epoch: (epoch: string): string => `${GUARDS}epochs/${segment(epoch)}`,
   /** Compared and rewritten by everything that chooses a subnet in this space, so that such choices are serial. */
   space: (space: string): string => `${GUARDS}spaces/${segment(space)}`,
 } as const;
 
 /** Steps of the path of each kind of guard, without the prefix: the kind, and how many steps follow it. */
 const GUARD_SHAPE =
-  /^(?:(?:names\/(?:network|host)|numbers\/host|quotas\/(?:network|host)|endpoints|vteps|vnis|multihomed|spaces)\/[^/]+|(?:addresses|macs|sandboxes)\/[^/]+\/[^/]+)$/;
+  /^(?:(?:names\/(?:network|host)|numbers\/host|quotas\/(?:network|host)|endpoints|vteps|vnis|multihomed|spaces|epochs)\/[^/]+|(?:addresses|macs|sandboxes)\/[^/]+\/[^/]+)$/;
 
 /** Whether `key` is a guard of a kind that this Weft knows. */
 export function isGuardKey(key: string): boolean {

@@ -21,36 +21,52 @@ export interface QuotaDuties {
   readonly adds: readonly string[];
 }
 
+interface Quota {
+  readonly kind: 'network' | 'host';
+  readonly name: string;
+  readonly guard: string;
+  readonly count: number;
+  readonly most: number;
+}
+
 /** Room for one more endpoint. Refuses with QUOTA_REACHED. */
 export function checkQuotas(context: Context, network: Network, host: Host): QuotaDuties | Rejection {
   const { view, settings } = context;
-  const quotas = [
-    {
-      ...{ what: `network ${network.name}`, guard: guardKey.networkQuota(network.id) },
-      ...{ count: view.endpointsOf(network.id).size, quota: settings.endpointsPerNetwork },
-      flag: '--endpoints-per-network',
-    },
-    {
-      ...{ what: `host ${host.name}`, guard: guardKey.hostQuota(host.id) },
-      ...{ count: view.endpointsOn(host.id).size, quota: settings.endpointsPerHost },
-      flag: '--endpoints-per-host',
-    },
-  ];
   const serialize: string[] = [];
   const adds: string[] = [];
-  for (const { what, guard, count, quota, flag } of quotas) {
+  const check = (quota: Quota): Rejection | undefined => {
+    const { guard, count, most } = quota;
     const underway = context.underway(guard);
-    if (count + underway >= quota) {
-      return {
-        reason: 'QUOTA_REACHED',
-        message:
-          `${what} has ${String(count)} endpoints, and at most ${String(quota)} are allowed; ` +
-          `remove some, or give the controllers a higher ${flag}`,
-        metadata: { count: String(count), quota: String(quota) },
-      };
-    }
-    if (count + CONTROLLERS * underway + EDGE >= quota) serialize.push(guard);
+    if (count + underway >= most) return reached(quota);
+    if (count + CONTROLLERS * underway + EDGE >= most) serialize.push(guard);
     else adds.push(guard);
-  }
+    return undefined;
+  };
+  const refusal =
+    check({
+      kind: 'network',
+      name: network.name,
+      guard: guardKey.networkQuota(network.id),
+      count: view.endpointsOf(network.id).size,
+      most: settings.endpointsPerNetwork,
+    }) ??
+    check({
+      kind: 'host',
+      name: host.name,
+      guard: guardKey.hostQuota(host.id),
+      count: view.endpointsOn(host.id).size,
+      most: settings.endpointsPerHost,
+    });
+  if (refusal !== undefined) return refusal;
   return { serialize, adds };
+}
+
+function reached({ kind, name, count, most }: Quota): Rejection {
+  return {
+    reason: 'QUOTA_REACHED',
+    message:
+      `${kind} ${name} has ${String(count)} endpoints, and at most ${String(most)} are allowed; ` +
+      `remove some, or give the controllers a higher --endpoints-per-${kind}`,
+    metadata: { count: String(count), quota: String(most) },
+  };
 }

@@ -337,8 +337,11 @@ describe('a restored cluster', () => {
     expect(controller.own.map(({ id }) => id)).toContain(kept?.id);
     expect(controller.own.map(({ id }) => id)).not.toContain(lost?.id);
     // Revisions count anew: what somebody removes now is forgotten, although the old ones were higher.
-    const [record] = SandboxRegistry.open(path.join(directory, 'state')).list();
-    expect(record?.attachments.map(({ epoch }) => epoch)).toEqual(['e2', 'e2']);
+    const epochs = () =>
+      SandboxRegistry.open(path.join(directory, 'state'))
+        .get('a')
+        ?.attachments.map((one) => one.epoch);
+    await expect.poll(epochs).toEqual(['e2', 'e2']);
     for (const { id } of controller.own) await controller.deleteEndpoint(id);
     await expect.poll(async () => (await agent.get('a'))?.endpoints).toEqual([]);
     await expect.poll(() => controller.own).toEqual([]);

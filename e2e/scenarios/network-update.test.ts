@@ -216,8 +216,7 @@ describe('a network that is in use', () => {
   it('leaves nothing behind', async () => {
     for (const { host, name } of BOXES) await lab.weft(host, ['sandbox', 'rm', name]);
     await lab.weft('h1', ['network', 'rm', 'web']);
-    // Addresses rest for a while by design; on the hosts nothing stays.
-    expect((await lab.leftovers()).filter((line) => !line.includes('/resting/') && !line.includes('/h/'))).toEqual([]);
+    expect(await lab.leftovers()).toEqual([]);
   });
 });
 

@@ -132,6 +132,7 @@ describe('against a controller', () => {
     expect(id).toMatch(/^[0-9a-f]{12}$/);
     expect(await json(`network inspect ${id}`)).toMatchObject({ name: 'shown' });
     expect(await json(`endpoint ls --network ${id}`)).toEqual({ endpoints: [] });
+    expect((await weft(`network ls -q --filter id=${id}`)).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
     // Fewer digits could begin any id, and rm is not undone.
     expect(await weft(`network rm ${id.slice(0, 11)}`)).toMatchObject({ exitCode: 3, stdout: '' });
     expect(await weft('network inspect 000000000000')).toMatchObject({ exitCode: 3, stdout: '' });

@@ -7,7 +7,7 @@ import { collect } from '../arguments/labels.js';
 import { invalid, WeftError } from '../../core/errors.js';
 import { allEndpoints, allHoldings, allHosts, allNetworks } from '../lists.js';
 import { inspectEach } from '../several.js';
-import { withShownId } from '../shown-id.js';
+import { filtersOfShownIds, withShownId } from '../shown-id.js';
 
 interface ListOptions {
   readonly network?: string;
@@ -56,7 +56,7 @@ async function list(invocation: Invocation, options: ListOptions): Promise<undef
   const { connectControllers } = await import('../connect.js');
   const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
   using controllers = await connectControllers(invocation);
-  const filters = [...(options.filter ?? [])];
+  const filters = filtersOfShownIds(options.filter ?? []);
   const found = await withShownId(
     network,
     () => allNetworks(controllers),

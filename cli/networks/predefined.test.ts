@@ -35,6 +35,10 @@ describe('predefined networks', () => {
     expect(divideFilters(['name=a', 'type=custom', 'nonsense'])).toEqual({
       ...{ cluster: ['name=a', 'nonsense'], custom: true, predefined: [] },
     });
+    // As the table shows it, twelve digits without dashes.
+    expect(divideFilters(['id=3f2a91c0b7de', 'id=3f2a91c0', 'id=3F2A91C0B7DE']).cluster).toEqual([
+      ...['id=3f2a91c0-b7de', 'id=3f2a91c0', 'id=3F2A91C0B7DE'],
+    ]);
     expect(divideFilters(['type=builtin'])).toMatchObject({ cluster: [], custom: false });
     expect(() => divideFilters(['type=volume'])).toThrow(/--filter: "type=volume": expected type=custom/);
   });

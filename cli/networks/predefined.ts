@@ -1,5 +1,6 @@
 /** The networks that every cluster has and no store holds: hosts make them by themselves. Pure. */
 import { invalid, WeftError, type Rejection } from '../../core/errors.js';
+import { filtersOfShownIds } from '../shown-id.js';
 
 /** As Docker has them, drivers too. A program tells them from others by what they lack: an id. */
 export interface PredefinedNetwork {
@@ -45,7 +46,7 @@ export function divideFilters(typed: readonly string[]): NetworkFilters {
   for (const type of types) {
     if (!['type=custom', 'type=builtin'].includes(type)) throw new WeftError(badType(type));
   }
-  const cluster = typed.filter((filter) => !isType(filter));
+  const cluster = filtersOfShownIds(typed.filter((filter) => !isType(filter)));
   const wanted = (type: string): boolean => types.length === 0 || types.includes(`type=${type}`);
   return {
     cluster,

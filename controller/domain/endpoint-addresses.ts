@@ -125,7 +125,7 @@ function exhausted(
       : `${String(total)} ${total === 1n ? 'address' : 'addresses'} for endpoints` +
         (resting === 0
           ? ' and all are in use'
-          : `: ${String(used)} in use and ${String(resting)} resting, which they do for ${seconds} s after use`);
+          : `: ${String(used)} in use and ${String(resting)} resting; addresses rest ${seconds} s after use`);
   return {
     reason: 'ADDRESSES_EXHAUSTED',
     message: `network ${network.name}: ${has} ${figures}`,

@@ -56,7 +56,7 @@ describe('an address that was given back', () => {
     expect([...brain.cache.view.restingIn(made.id).keys()]).toEqual(seen);
     expect(await refusalOf(create(made, { sandbox: 't' }))).toMatchObject({
       reason: 'ADDRESSES_EXHAUSTED',
-      message: `network ${made.name}: 10.1.0.0/29 has 5 addresses for endpoints: 1 in use and 4 resting, which they do for 30 s after use`,
+      message: `network ${made.name}: 10.1.0.0/29 has 5 addresses for endpoints: 1 in use and 4 resting; addresses rest 30 s after use`,
       metadata: { networkId: made.id, family: '4', total: '5', used: '1', resting: '4' },
     });
   });

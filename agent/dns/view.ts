@@ -17,7 +17,7 @@ import { nameKey } from '../../core/name.js';
 import { isOptionViolations, parseNetworkOptions } from '../../core/network-options.js';
 
 /** Seconds an answer may be kept where its network says nothing else (`dns-ttl`). Short, because an address may be given to another endpoint as soon as this one is gone. */
-export const ANSWER_TTL_S = 5;
+const ANSWER_TTL_S = 5;
 
 /** Who asks: the network whose gateway was asked, and the address the query came from. */
 export interface Asker {

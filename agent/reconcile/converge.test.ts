@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import pino from 'pino';
 import { describe, expect, it } from 'vitest';
-import type { Endpoint } from '../../core/model.js';
+import type { Cidr, IpAddress } from '../../core/address.js';
+import type { Endpoint, Network } from '../../core/model.js';
 import { overlayDriver } from '../drivers/overlay/overlay.js';
 import type { HostFacts } from '../state/desired.js';
 import { MemoryKernel, type Fault } from '../tables/memory-kernel.testing.js';
@@ -25,7 +26,32 @@ const stateArbitrary = fc.uniqueArray(
   { selector: ({ network, endpoint }) => `${String(network)} ${String(endpoint)}`, maxLength: 14 },
 );
 
-function inputOf(numbers: readonly Parameters<typeof testEndpoint>[0][]): Input {
+/** What has become of the networks: their subnets' lengths, a subnet more, an MTU of their own. */
+const shapeArbitrary = fc.record({
+  grown: fc.boolean(),
+  added: fc.boolean(),
+  internal: fc.boolean(),
+  mtu: fc.constantFrom(undefined, 1300),
+});
+type Shape = typeof shapeArbitrary extends fc.Arbitrary<infer T> ? T : never;
+const PLAIN: Shape = { grown: false, added: false, internal: false, mtu: undefined };
+
+function shaped(number: number, { grown, added, internal, mtu }: Shape): Network {
+  const network = testNetwork(number, { internal, mtu });
+  const [v4, v6] = network.subnets;
+  if (v4 === undefined || v6 === undefined) throw new Error('a test network has two subnets');
+  const n = String(number);
+  const more = { ...v4, cidr: `10.10${n}.0.0/24` as Cidr, gateway: `10.10${n}.0.1` as IpAddress };
+  const subnets = grown
+    ? [
+        { ...v4, cidr: `10.${n}.0.0/23` as Cidr },
+        { ...v6, cidr: `fd00:${n}::/60` as Cidr },
+      ]
+    : [v4, v6];
+  return { ...network, subnets: added ? [...subnets, more] : subnets };
+}
+
+function inputOf(numbers: readonly Parameters<typeof testEndpoint>[0][], shape = PLAIN): Input {
   const taken = new Set<string>();
   const endpoints: Endpoint[] = numbers.flatMap((options) => {
     const place = `${String(options.network)} ${String(options.host)} ${options.sandbox}`;
@@ -33,7 +59,7 @@ function inputOf(numbers: readonly Parameters<typeof testEndpoint>[0][]): Input 
     taken.add(place);
     return [testEndpoint(options)];
   });
-  const networks = [1, 2, 3].map((number) => testNetwork(number));
+  const networks = [1, 2, 3].map((number) => shaped(number, shape));
   return {
     known: { view: viewOf(1, { networks, endpoints, peers: PEERS }), revision: 1n, epoch: 'e', session: 's' },
     facts: FACTS,
@@ -88,10 +114,10 @@ function contentsOf(input: Input): unknown {
 describe('converging', () => {
   it('reaches every state from every other, and then asks for nothing', () => {
     fc.assert(
-      fc.property(stateArbitrary, stateArbitrary, (first, second) => {
+      fc.property(fc.array(fc.tuple(stateArbitrary, shapeArbitrary), { minLength: 2, maxLength: 3 }), (states) => {
         using bench = new Bench();
-        for (const state of [first, second]) {
-          bench.input = inputOf(state);
+        for (const [state, shape] of states) {
+          bench.input = inputOf(state, shape);
           bench.reconciler.pass();
           expect(bench.reconciler.settled.value.problems).toEqual([]);
           expect(bench.kernel.contents()).toEqual(contentsOf(bench.input));
@@ -106,15 +132,15 @@ describe('converging', () => {
   it('gets there although any operations fail, and says so meanwhile', () => {
     fc.assert(
       fc.property(
-        stateArbitrary,
-        stateArbitrary,
+        fc.tuple(stateArbitrary, shapeArbitrary),
+        fc.tuple(stateArbitrary, shapeArbitrary),
         fc.array(fc.integer({ min: 1, max: 150 }), { maxLength: 25 }),
         (first, second, failures) => {
           using bench = new Bench();
           const failing = new Set(failures);
           bench.failAt = (operation) => failing.has(operation);
-          for (const state of [first, second]) {
-            bench.input = inputOf(state);
+          for (const [state, shape] of [first, second]) {
+            bench.input = inputOf(state, shape);
             let passes = 0;
             do {
               bench.reconciler.pass();

@@ -18,6 +18,8 @@ const RTN_UNICAST = 1;
 const RT_TABLE_LOCAL = 255;
 /** A route daemon's burst is one change. */
 const DEBOUNCE_MS = 500;
+/** A host with a whole routing table takes seconds to list: looking may cost one part in so many of the time. */
+const REST_FACTOR = 20;
 /** Notifications may be lost; the host is looked at from time to time. */
 const REFRESH_MS = 60_000;
 
@@ -88,6 +90,7 @@ export class HostPrefixes implements Disposable {
   readonly #handle: NetlinkHandle;
   #subscription: Disposable | undefined;
   #soon: NodeJS.Timeout | undefined;
+  #lookMs = 0;
   readonly #refresh: NodeJS.Timeout;
 
   /** Told only of what is another list than before. */
@@ -118,10 +121,13 @@ export class HostPrefixes implements Disposable {
     this.#subscription = subscribe(
       { groups: ['address4', 'address6', 'route4', 'route6'], netns },
       () => {
-        this.#soon ??= setTimeout(() => {
-          this.#soon = undefined;
-          this.#look();
-        }, DEBOUNCE_MS);
+        this.#soon ??= setTimeout(
+          () => {
+            this.#soon = undefined;
+            this.#look();
+          },
+          Math.max(DEBOUNCE_MS, this.#lookMs * REST_FACTOR),
+        );
       },
       (error) => {
         this.#subscription = undefined;
@@ -131,7 +137,10 @@ export class HostPrefixes implements Disposable {
   }
 
   #list(): Cidr[] {
-    return hostPrefixes(this.#handle.addresses(), this.#handle.routes());
+    const startedAt = performance.now();
+    const found = hostPrefixes(this.#handle.addresses(), this.#handle.routes());
+    this.#lookMs = performance.now() - startedAt;
+    return found;
   }
 
   #look(): void {

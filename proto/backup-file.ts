@@ -7,7 +7,7 @@ import { WeftError } from '../core/errors.js';
 import { BackupEntry, BackupHeader, BackupTrailer } from './gen/weft/v1/stored.js';
 
 /** The one there is. */
-export const BACKUP_FORMAT = 1;
+const BACKUP_FORMAT = 1;
 
 /** etcd takes 1.5 MiB in one request: a longer message is no entry, but bytes that are no backup. */
 const MESSAGE_MAX_BYTES = 4 * 1024 * 1024;

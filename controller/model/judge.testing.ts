@@ -14,7 +14,7 @@ import type { CreateNetwork } from '../domain/network.js';
 import type { Settings } from '../domain/settings.js';
 import type { SubnetPool } from '../domain/subnet-pool.js';
 import { restingName } from './stored-state.testing.js';
-import type { Answer, Step } from './world.testing.js';
+import type { Answer, Step } from './step.testing.js';
 
 export interface Rules {
   readonly settings: Settings;

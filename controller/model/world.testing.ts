@@ -4,18 +4,18 @@
  */
 import type { IpAddress } from '../../core/address.js';
 import { WeftError, type Reason } from '../../core/errors.js';
-import type { EndpointId, NetworkId } from '../../core/ids.js';
+import type { EndpointId } from '../../core/ids.js';
 import { pause, withDeadline } from '../../core/lifetime.js';
 import type { Endpoint, Network } from '../../core/model.js';
-import type { CreateEndpoint } from '../domain/endpoint.js';
-import { createEndpoint, deleteEndpoint, markReady, releaseEndpoint } from '../domain/endpoint.js';
+import { createEndpoint, deleteEndpoint, markReady, releaseEndpoint, type CreateEndpoint } from '../domain/endpoint.js';
 import { registerHost } from '../domain/host.js';
-import { updateNetwork, type UpdateNetwork } from '../domain/network-update.js';
-import { createNetwork, deleteNetwork, type CreateNetwork } from '../domain/network.js';
+import { updateNetwork } from '../domain/network-update.js';
+import { createNetwork, deleteNetwork } from '../domain/network.js';
 import type { Settings } from '../domain/settings.js';
 import type { Store } from '../store/store.js';
 import { openBrain, type Brain } from '../testing.js';
 import { judge } from './judge.testing.js';
+import type { Answer, Request, Step } from './step.testing.js';
 import { LossyStore } from './lossy-store.testing.js';
 import {
   HOST_IDS,
@@ -35,32 +35,6 @@ export interface WorldOptions {
   readonly settings: Settings;
   /** Milliseconds by which a quarantine may last longer than asked for. */
   readonly lateMs: number;
-}
-
-/** A request with everything in it. */
-export type Request =
-  | { readonly do: 'createNetwork'; readonly command: CreateNetwork }
-  | { readonly do: 'updateNetwork'; readonly command: UpdateNetwork }
-  | { readonly do: 'deleteNetwork'; readonly id: NetworkId }
-  | { readonly do: 'createEndpoint'; readonly command: CreateEndpoint }
-  | { readonly do: 'delete' | 'markReady' | 'release'; readonly id: EndpointId };
-
-/** What was asked for and answered. */
-export interface Answer {
-  readonly request: Request;
-  readonly refusal: Reason | undefined;
-  readonly message: string;
-  readonly network: Network | undefined;
-  readonly endpoint: Endpoint | undefined;
-}
-
-/** A burst, with the store's state around it. */
-export interface Step {
-  readonly before: StoredState;
-  readonly after: StoredState;
-  readonly answers: readonly Answer[];
-  /** Whether answers may have been lost altogether. */
-  readonly muted: boolean;
 }
 
 const never = (): AbortSignal => new AbortController().signal;

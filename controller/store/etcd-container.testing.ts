@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
 import { GenericContainer, Wait, type StartedTestContainer } from 'testcontainers';
 import type { DockerDaemon } from './docker-daemon.testing.js';
-import { createCa, issue, type CertificateAuthority, type KeyPair } from './identity/ca.js';
-import type { EtcdTls } from './store/etcd-tls.js';
+import { createCa, issue, type CertificateAuthority, type KeyPair } from '../identity/ca.js';
+import type { EtcdTls } from './etcd-tls.js';
 
 /** Where the container sees its part of the daemon's directory. */
 const INSIDE = '/etc/etcd';

@@ -11,7 +11,7 @@ import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { anySignal, pause } from '../core/lifetime.js';
+import { anySignal, pause } from '../../core/lifetime.js';
 
 const run = promisify(execFile);
 

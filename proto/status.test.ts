@@ -54,6 +54,13 @@ describe('errors on the wire', () => {
     expect(decodeStatus(received(status.UNAVAILABLE, details), peer).reason).toBe('NOT_IDENTIFIED');
   });
 
+  it.each([
+    ['Received message larger than max (5242893 vs 4194304)', 'ARGUMENT_INVALID'],
+    ['Bandwidth exhausted or memory limit exceeded', 'TOO_MANY_CALLS'],
+  ])('are about too much when gRPC says %s', (details, reason) => {
+    expect(decodeStatus(received(status.RESOURCE_EXHAUSTED, details), peer).reason).toBe(reason);
+  });
+
   it('are told from results by their shape', () => {
     expect(isRejection(invalid('name', 'is empty'))).toBe(true);
     expect(isRejection({ reason: 'because', message: 'x' })).toBe(false);

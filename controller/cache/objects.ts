@@ -1,4 +1,5 @@
 /** Objects as the store holds them: their own wire messages without `revision`, which is the store's to give. */
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import {
   decodeEndpoint,
   decodeHost,
@@ -17,6 +18,22 @@ import type { Endpoint, Host, Network } from '../../core/model.js';
 import { objectKey, parseObjectKey } from '../store/keys.js';
 import type { KeyValue, Put } from '../store/store.js';
 
+/** For all values: it keeps its buffer from one to the next. */
+let writer = new BinaryWriter();
+
+function encoded<Message>(
+  codec: { readonly encode: (message: Message, into: BinaryWriter) => BinaryWriter },
+  message: Message,
+): Uint8Array {
+  try {
+    return codec.encode(message, writer).finish();
+  } catch (error) {
+    // What was written of this must not become part of the next.
+    writer = new BinaryWriter();
+    throw error;
+  }
+}
+
 /** An object of the cluster, by its kind. */
 export type ClusterObject =
   | { readonly kind: 'network'; readonly value: Network }
@@ -34,19 +51,19 @@ export interface Resting {
 /** What to write for a network. */
 export function putNetwork(network: Network): Put {
   const message = encodeNetwork({ ...network, revision: 0n });
-  return { key: objectKey.network(network.id), value: NetworkMessage.encode(message).finish() };
+  return { key: objectKey.network(network.id), value: encoded(NetworkMessage, message) };
 }
 
 /** What to write for an endpoint. */
 export function putEndpoint(endpoint: Endpoint): Put {
   const message = encodeEndpoint({ ...endpoint, revision: 0n, createRevision: 0n });
-  return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: EndpointMessage.encode(message).finish() };
+  return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: encoded(EndpointMessage, message) };
 }
 
 /** What to write for a host. */
 export function putHost(host: Host): Put {
   const message = encodeHost({ ...host, revision: 0n });
-  return { key: objectKey.host(host.id), value: HostMessage.encode(message).finish() };
+  return { key: objectKey.host(host.id), value: encoded(HostMessage, message) };
 }
 
 /** What to write for an address that is given back: it rests for so many milliseconds. */
@@ -55,7 +72,7 @@ export function putResting(
   ttlMs: number,
 ): Put {
   const { networkId, address, endpointId } = resting;
-  return { key: objectKey.resting(networkId, address), value: StoredResting.encode({ endpointId }).finish(), ttlMs };
+  return { key: objectKey.resting(networkId, address), value: encoded(StoredResting, { endpointId }), ttlMs };
 }
 
 /** A stored value that no Weft wrote, or that stands under another object's key. */

@@ -67,7 +67,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   const files = new SandboxFiles(flags.runDir);
   const kernel = stack.use(new LinuxKernel());
   const prefixes = stack.use(new HostPrefixes({ log }));
-  const has = hasByRecords(registry);
+  const has = () => hasByRecords(registry);
   const followed = stack.use(await FollowedFile.open({ stateDirectory: flags.stateDir, hostId, has, log }));
   const dns = stack.use(new DnsServers({ log, registry: metrics.registry }));
 

@@ -46,7 +46,7 @@ describe('its file', () => {
     rmSync(directory, { recursive: true });
   });
   const open = () =>
-    FollowedFile.open({ stateDirectory: directory, hostId: hostId(1), has, log: pino({ level: 'silent' }) });
+    FollowedFile.open({ stateDirectory: directory, hostId: hostId(1), has: () => has, log: pino({ level: 'silent' }) });
 
   it('tells after a restart what was followed before, until something newer is followed', async () => {
     {

@@ -14,7 +14,7 @@ import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
 import type { Known } from './settled.js';
 
 /** Changes that come together are written together. */
-const WRITE_AFTER_MS = 500;
+const WRITE_AFTER_MS = 1_000;
 
 /** What a host followed: an epoch, its endpoints that were not being removed, and their networks. */
 export interface Followed {
@@ -76,7 +76,8 @@ export function decodeFollowed(text: string): Followed {
 export interface FollowedFileOptions {
   readonly stateDirectory: string;
   readonly hostId: HostId;
-  readonly has: HasEndpoint;
+  /** As of now. */
+  readonly has: () => HasEndpoint;
   readonly log: Logger;
 }
 
@@ -109,7 +110,7 @@ export class FollowedFile implements AsyncDisposable {
   /** As of now. */
   get value(): Followed {
     const { hostId, has } = this.#options;
-    return this.#known === undefined ? this.#before : followedOf(this.#known, hostId, has);
+    return this.#known === undefined ? this.#before : followedOf(this.#known, hostId, has());
   }
 
   /** Takes in what is followed now; the disk has it soon, and an epoch at once. */
@@ -150,12 +151,13 @@ function fileIn({ stateDirectory }: FollowedFileOptions): string {
   return path.join(stateDirectory, 'followed.json');
 }
 
-/** What a host's records say: its sandboxes' endpoints, and sandboxes whose records cannot be read. */
+/** What a host's records say at the moment: its sandboxes' endpoints, and sandboxes whose records cannot be read. */
 export function hasByRecords(records: {
   readonly sandboxes: readonly { readonly attachments: readonly { readonly endpointId: EndpointId }[] }[];
   readonly unreadable: readonly string[];
 }): HasEndpoint {
-  return ({ id, sandbox }) =>
-    records.unreadable.includes(sandbox) ||
-    records.sandboxes.some(({ attachments }) => attachments.some(({ endpointId }) => endpointId === id));
+  const recorded = new Set(
+    records.sandboxes.flatMap(({ attachments }) => attachments.map(({ endpointId }) => endpointId)),
+  );
+  return ({ id, sandbox }) => recorded.has(id) || records.unreadable.includes(sandbox);
 }

@@ -39,6 +39,20 @@ describe('turns', () => {
     expect(turns.size).toBe(0);
   });
 
+  it('are given back in part when a part is needed no more', async () => {
+    const turns = new Turns();
+    const [one, two] = [turns.open(), turns.open()];
+    expect(one.take(['a', 'b'], never)).toBeUndefined();
+    const waiting = two.take(['b'], never);
+    expect(one.take(['a'], never)).toBeUndefined();
+    await waiting;
+    const [third, fourth] = [turns.open(), turns.open()];
+    expect([third.take(['c'], never), fourth.take(['a'], never)]).toEqual([undefined, expect.any(Promise)]);
+    for (const each of [one, two, third, fourth]) each[Symbol.dispose]();
+    await delay(2);
+    expect(turns.size).toBe(0);
+  });
+
   it('that are given up do not let those behind pass those before', async () => {
     const turns = new Turns();
     const first = turns.open();

@@ -24,8 +24,8 @@ export class Turns {
 class Turn implements Disposable {
   readonly #last: Map<string, Promise<void>>;
   readonly #departures: Departures;
-  #keys: readonly string[] = [];
-  #leave: (() => void) | undefined;
+  /** What it has or waits for, each with what lets the next one have it. */
+  readonly #held = new Map<string, () => void>();
 
   constructor(last: Map<string, Promise<void>>, departures: Departures) {
     this.#last = last;
@@ -33,29 +33,29 @@ class Turn implements Disposable {
   }
 
   /**
-   * Has all of `keys`: at once where it returns undefined, or when others that had to be waited for are done. What it
-   * has is kept, unless there is more to have: then it gives everything back and stands in line anew, for all at once.
-   * So each waits only for those that came before it, and nobody for each other. Rejects with the signal's reason.
+   * Has all of `keys` and nothing else: at once where it returns undefined, or when others that had to be waited for are
+   * done. If there is more to have than it has, it gives everything back and stands in line anew, for all at once: so
+   * each waits only for those that came before it, and nobody for each other. Rejects with the signal's reason.
    */
   take(keys: readonly string[], signal: AbortSignal): Promise<void> | undefined {
-    if (keys.every((key) => this.#keys.includes(key))) return undefined;
-    this[Symbol.dispose]();
+    if (keys.every((key) => this.#held.has(key))) {
+      if (keys.length < this.#held.size) this.#release((key) => !keys.includes(key));
+      return undefined;
+    }
+    this.#release(() => true);
     const before = keys.map((key) => this.#last.get(key)).filter((each) => each !== undefined);
-    const over: Deferred<void> = deferred();
-    for (const key of keys) this.#last.set(key, over.promise);
-    this.#keys = keys;
-    const end = (): void => {
-      for (const key of keys) if (this.#last.get(key) === over.promise) this.#last.delete(key);
-      over.resolve();
-    };
-    this.#leave = end;
-    if (before.length === 0) return undefined;
-    const ready = Promise.all(before);
-    // Who leaves early does not let those behind it pass those before it.
-    this.#leave = () => {
-      ready.then(end, end);
-    };
-    return this.#wait(ready, signal);
+    const ready = before.length === 0 ? undefined : Promise.all(before);
+    for (const key of keys) {
+      const over: Deferred<void> = deferred();
+      this.#last.set(key, over.promise);
+      const end = (): void => {
+        if (this.#last.get(key) === over.promise) this.#last.delete(key);
+        over.resolve();
+      };
+      // Who leaves early does not let those behind it pass those before it.
+      this.#held.set(key, ready === undefined ? end : () => void ready.then(end, end));
+    }
+    return ready === undefined ? undefined : this.#wait(ready, signal);
   }
 
   async #wait(ready: Promise<unknown>, signal: AbortSignal): Promise<void> {
@@ -69,8 +69,14 @@ class Turn implements Disposable {
 
   /** Lets those behind it have what it had. */
   [Symbol.dispose](): void {
-    this.#keys = [];
-    this.#leave?.();
-    this.#leave = undefined;
+    this.#release(() => true);
+  }
+
+  #release(which: (key: string) => boolean): void {
+    for (const [key, end] of this.#held) {
+      if (!which(key)) continue;
+      this.#held.delete(key);
+      end();
+    }
   }
 }

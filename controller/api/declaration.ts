@@ -2,7 +2,7 @@
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
 import type { Host } from '../../core/model.js';
-import { WireError, decodeEndpoint, decodeNetwork } from '../../proto/codec.js';
+import { WireError } from '../../proto/codec.js';
 import type { Declaration } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
 import type { Commits, Outcome } from '../commit.js';
@@ -10,6 +10,7 @@ import { adoptEndpoint, adoptNetwork, endpointsGone } from '../domain/adopt.js';
 import type { Context, Decision } from '../domain/decision.js';
 import { deleteEndpoint, releaseEndpoint } from '../domain/endpoint.js';
 import { updateHost } from '../domain/host.js';
+import { readDeclaredEndpoint, readDeclaredNetwork } from './validate-declared.js';
 
 /** Commits that are under way at once. */
 const AT_ONCE = 64;
@@ -31,8 +32,10 @@ export interface DeclarationOptions {
  */
 export async function takeDeclaration(declaration: Declaration, options: DeclarationOptions): Promise<void> {
   const { cache, committer, host, epoch, log, ...run } = options;
-  const networks = readEach(declaration.networks, decodeNetwork, log);
-  const endpoints = readEach(declaration.endpoints, decodeEndpoint, log).filter(({ hostId }) => hostId === host.id);
+  const networks = readEach(declaration.networks, readDeclaredNetwork, log);
+  const endpoints = readEach(declaration.endpoints, readDeclaredEndpoint, log).filter(
+    ({ hostId }) => hostId === host.id,
+  );
   const commit = <Result>(rule: (context: Context) => Decision<Result>): Promise<Outcome<Result>> =>
     committer.run(rule, run);
 
@@ -64,7 +67,7 @@ export async function takeDeclaration(declaration: Declaration, options: Declara
   log.info({ host: host.name, ...counts }, 'host has said what it runs');
 }
 
-/** What can be read of it: one thing that cannot must not cost a host all others. */
+/** What is sound of it: one thing that is not must not cost a host all others. */
 function readEach<Message extends { readonly id: string }, Model>(
   messages: readonly Message[],
   decode: (message: Message) => Model,
@@ -74,8 +77,12 @@ function readEach<Message extends { readonly id: string }, Model>(
     try {
       return [decode(message)];
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      log.warn({ field: error.field, id: message.id.slice(0, 64), err: error }, 'a declared thing cannot be read');
+      if (!(error instanceof WireError || error instanceof WeftError)) throw error;
+      const field = error instanceof WireError ? error.field : error.violations[0]?.field;
+      log.warn(
+        { field, id: message.id.slice(0, 64), err: error },
+        'a declared thing is none that could have been made',
+      );
       return [];
     }
   });

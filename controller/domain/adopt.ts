@@ -11,18 +11,20 @@ import { guardKey, objectKey } from '../store/keys.js';
 import type { Context, Decision } from './decision.js';
 import { refuseWanted } from './endpoint-addresses.js';
 import { guardSubnets, hostNotFound, refuseMac, refuseSandbox } from './endpoint.js';
+import { updateNetwork } from './network-update.js';
 import { idTaken, networkNotFound, spaceGuard } from './network.js';
 import { Draft } from './transaction.js';
 
 /**
  * A network as it was, with its name, VXLAN id and subnets. One that is there and whose subnets have grown since the
  * backup grows again, because endpoints may hold addresses there. Refuses with NETWORK_NAME_TAKEN, VNIS_EXHAUSTED (this
- * one is another network's).
+ * one is another network's), and what an update that grows it would be refused with.
  */
-export function adoptNetwork({ view }: Context, network: Network): Decision<Network> {
+export function adoptNetwork(context: Context, network: Network): Decision<Network> {
+  const { view } = context;
   const { id, name, vni } = network;
   const existing = view.networks.get(id);
-  if (existing !== undefined) return grow(existing, network.subnets);
+  if (existing !== undefined) return grow(context, existing, network.subnets);
   const namesake = view.networkNamed(name);
   if (namesake !== undefined) {
     return { reason: 'NETWORK_NAME_TAKEN', message: `network ${name} is another one now, ${namesake.id}` };
@@ -39,16 +41,14 @@ export function adoptNetwork({ view }: Context, network: Network): Decision<Netw
   return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves: [] };
 }
 
-function grow(existing: Network, subnets: readonly Subnet[]): Decision<Network> {
+/** By the rule for updates: whoever else is in the network keeps address and gateway, and can tell its networks apart. */
+function grow(context: Context, existing: Network, subnets: readonly Subnet[]): Decision<Network> {
   const cidrs = existing.subnets.map(({ cidr }) => cidr);
   const isMore = subnets.some(({ cidr }) => !cidrs.includes(cidr));
   const covers = cidrs.every((cidr) => subnets.some((each) => contains(each.cidr, cidr)));
   if (!isMore || !covers) return { kind: 'done', result: existing };
-  const network = { ...existing, subnets };
-  const draft = new Draft()
-    .replace(putNetwork(network), existing.revision)
-    .put({ key: spaceGuard(), value: Buffer.from(existing.id) });
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves: [] };
+  const asked = { id: existing.id, labels: undefined, options: undefined, subnets, ifRevision: undefined };
+  return updateNetwork(context, asked);
 }
 
 /**

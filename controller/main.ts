@@ -137,6 +137,7 @@ async function openEtcd(options: RunOptions, log: Logger, signal: AbortSignal): 
     endpoints,
     tls,
     keepaliveMs,
+    callTimeoutMs: EMBEDDED_CALL_MS,
     dataDir: directory,
     [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose](),
   };

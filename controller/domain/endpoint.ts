@@ -58,11 +58,20 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
 
   const { id, networkId, hostId, sandbox, aliases, labels } = command;
   const mac = command.mac ?? freeMac(context, networkId);
+  // Field by field: an object that is put together from others costs several times as much, on every create.
   const endpoint: Endpoint = {
-    ...{ id, networkId, hostId, sandbox, name: sandbox, aliases, mac, labels, requestId },
+    id,
+    networkId,
+    hostId,
+    sandbox,
+    name: sandbox,
+    aliases,
     addresses: [...addresses.asked, ...addresses.chosen].sort((one, other) => familyOf(one) - familyOf(other)),
+    mac,
+    labels,
     state: 'pending',
     revision: 0n,
+    requestId,
     createRevision: 0n,
     createTimeMs: context.nowMs,
   };

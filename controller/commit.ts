@@ -106,7 +106,7 @@ export class Committer {
     let retried = false;
     let full = false;
     let obstacle = '';
-    for (let attempt = 0; attempt < TRIES;) {
+    for (let attempt = 0; attempt < TRIES; attempt += 1) {
       signal.throwIfAborted();
       const decision = decide(this.#context(options.requestId, retried));
       if (isRefusal(decision)) throw new WeftError(decision);
@@ -135,7 +135,6 @@ export class Committer {
         full = committed === 'full';
       }
       await pause(backoffMs(attempt, 2, 200), signal);
-      attempt += 1;
     }
     throw new WeftError({
       reason: 'CONTENTION',

@@ -44,5 +44,5 @@ describe('memory and etcd', () => {
     // Histories of one outcome only would prove little.
     expect(Math.min(committed, failed)).toBeGreaterThan(50);
     expect(refused).toBeGreaterThan(0);
-  });
+  }, 60_000);
 });

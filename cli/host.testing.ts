@@ -122,7 +122,7 @@ class KernellessAgent implements AsyncDisposable {
         this.#epoch = epoch;
         const endpoints = [...this.#endpoints.values()];
         const networks = [...this.#networks.values()];
-        return declare ? [{ $case: 'declaration', value: { epoch, networks, endpoints } }] : [];
+        return declare ? [{ $case: 'declaration', value: { epoch, networks, more: false, endpoints } }] : [];
       }
       case 'frame':
         this.#learn(message.value.network, message.value.endpoints);

@@ -274,6 +274,33 @@ describe('a restore, while everything runs', () => {
     b2.close();
   });
 
+  it('takes what is too much for one message in parts, and nothing before the last', async () => {
+    const { a1, a2, e1, blue } = await begin();
+    await controller.admin.restore(await controller.admin.backup());
+    await Promise.all([a1.ended, a2.ended]);
+    await until(() => controller.epochs.length === 2);
+    const labels = Object.fromEntries(Array.from({ length: 15 }, (_, at) => [`l${String(at)}`, 'x'.repeat(1_000)]));
+    const red = { ...blue, id: newNetworkId(), name: 'red', vni: 77 };
+    red.subnets = blue.subnets.map((subnet) => ({ ...subnet, cidr: '10.7.0.0/16', gateway: '10.7.0.1' }));
+    const many = Array.from({ length: 300 }, (_, at): EndpointMessage => {
+      const number = at.toString(16).padStart(4, '0');
+      const addresses = [`10.7.${String(1 + (at >> 7))}.${String(1 + (at & 127))}`];
+      const mac = `02:00:00:01:${number.slice(0, 2)}:${number.slice(2)}`;
+      return { ...e1, id: newEndpointId(), networkId: red.id, sandbox: `s${number}`, addresses, mac, labels };
+    });
+    const b1 = agent(0, H1, epoch);
+    await b1.declare({ networks: [blue, red], endpoints: [e1], more: true });
+    await b1.declare({ endpoints: many.slice(0, 150), more: true });
+    await pause(50, NEVER);
+    expect((await status()).networks).toBe(1);
+    await b1.declare({ endpoints: many.slice(150) });
+    const snapshot = await b1.inSync();
+    const frames = snapshot.flatMap((message) => (message.$case === 'frame' ? [message.value] : []));
+    const declared = frames.flatMap(({ endpoints }) => endpoints).filter(({ hostId }) => hostId === H1);
+    expect(declared).toHaveLength(301);
+    b1.close();
+  });
+
   it('lets a network grow again that has grown since', async () => {
     const { a1, a2, e1, blue } = await begin();
     const file = await controller.admin.backup();

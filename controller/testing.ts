@@ -269,7 +269,8 @@ export class ScriptedAgent {
   /** Says what the host runs, in answer to a Welcome that asks for it. */
   async declare(value: Partial<Declaration>): Promise<void> {
     const welcome = await this.until((message) => message.$case === 'welcome');
-    this.send({ $case: 'declaration', value: { epoch: welcome.value.epoch, networks: [], endpoints: [], ...value } });
+    const { epoch } = welcome.value;
+    this.send({ $case: 'declaration', value: { epoch, networks: [], endpoints: [], more: false, ...value } });
   }
 
   /** The first message, earlier or to come, that `is` recognises. */

@@ -13,12 +13,12 @@ import { backoffMs, pause } from '../../core/lifetime.js';
 import { VERSION } from '../../core/version.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import type { AgentSyncServiceClient, SyncRequest, SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
-import { encodeEndpoint, encodeNetwork } from '../../proto/codec.js';
 import { decodeStatus } from '../../proto/status.js';
 import type { Followed } from '../state/followed.js';
 import { HOLD_OVER_MS, HoldOver } from '../state/hold-over.js';
 import { Latest } from '../state/latest.js';
 import type { Known, Settled } from '../state/settled.js';
+import { declarationOf } from './declaration.js';
 import { StreamReader } from './stream.js';
 
 const RETRY_FIRST_MS = 100;
@@ -201,13 +201,12 @@ export class SyncClient {
   /** Says what this host runs, from before the epoch that asks. */
   #declare(stream: Stream, epoch: string): void {
     const followed = this.#options.followed();
-    const networks = followed.networks.map(encodeNetwork);
-    const endpoints = followed.endpoints.map(encodeEndpoint);
+    const { networks, endpoints } = followed;
     this.#options.log.info(
       { before: followed.epoch, epoch, networks: networks.length, endpoints: endpoints.length },
       'the cluster was restored; saying what runs here',
     );
-    stream.write({ message: { $case: 'declaration', value: { epoch, networks, endpoints } } });
+    for (const value of declarationOf(followed, epoch)) stream.write({ message: { $case: 'declaration', value } });
   }
 
   #take(known: Known): void {

@@ -58,6 +58,9 @@ export const AGENT_SYNC_DEFINITION = {
 const HELLO_MS = 10_000;
 const DECLARATION_MS = 30_000;
 
+/** Messages that a declaration may come in: some 100,000 endpoints, or 8,000 with as many labels as they may have. */
+const DECLARATION_PARTS = 64;
+
 /** Where a host's own routes lead: more than these it is not asked to say. */
 const PREFIXES = 256;
 
@@ -75,6 +78,8 @@ class AgentStream {
   readonly #options: AgentSyncServiceOptions;
   readonly #hello = deferred<Hello>();
   readonly #declaration = deferred<Declaration>();
+  /** What of it is here. */
+  readonly #declared: Declaration[] = [];
   /** Where the host's routes lead, as it said last; undefined: it has said nothing since that was recorded. */
   #prefixes: readonly Cidr[] | undefined;
   #recording: Promise<void> | undefined;
@@ -138,7 +143,7 @@ class AgentStream {
       'host connected',
     );
     if (declare) {
-      const declaration = await this.#declared();
+      const declaration = await this.#untilDeclared();
       if (declaration === undefined) return;
       await takeDeclaration(declaration, { cache, committer, host, epoch, requestId, signal, log });
       this.#session.begin();
@@ -148,7 +153,7 @@ class AgentStream {
   }
 
   /** What the host says it runs; undefined: it has ended the stream. */
-  async #declared(): Promise<Declaration | undefined> {
+  async #untilDeclared(): Promise<Declaration | undefined> {
     const impatience = setTimeout(() => {
       const problem = `it did not come within ${String(DECLARATION_MS / 1_000)} seconds`;
       this.#fail(new WeftError(invalid('declaration', problem)));
@@ -228,7 +233,7 @@ class AgentStream {
         this.#reports?.take(message.value);
         break;
       case 'declaration':
-        if (message.value.epoch === this.#options.epoch) this.#declaration.resolve(message.value);
+        if (message.value.epoch === this.#options.epoch) this.#takePart(message.value);
         break;
       case 'prefixes': {
         const check = new Checker();
@@ -241,6 +246,20 @@ class AgentStream {
         // A message of a newer agent; what this controller does not know it cannot need.
         break;
     }
+  }
+
+  /** Keeps a part of the declaration until all are here. */
+  #takePart(part: Declaration): void {
+    if (this.#declared.push(part) > DECLARATION_PARTS) {
+      throw new WeftError(invalid('declaration', `it has more than ${String(DECLARATION_PARTS)} parts`));
+    }
+    if (part.more) return;
+    const parts = this.#declared.splice(0);
+    this.#declaration.resolve({
+      ...part,
+      networks: parts.flatMap(({ networks }) => networks),
+      endpoints: parts.flatMap(({ endpoints }) => endpoints),
+    });
   }
 
   #toSessionStream(): SessionStream {

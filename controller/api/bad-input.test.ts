@@ -637,7 +637,7 @@ describe('an agent’s stream', () => {
     for (const revision of [-1n, 2n ** 62n]) agent.ack(revision);
     const problems = many.map((object) => ({ object, message: LONG.slice(0, 100) }));
     agent.send({ $case: 'nack', value: { revision: -5n, problems } });
-    agent.send({ $case: 'declaration', value: { epoch: 'another', networks: [], endpoints: [] } });
+    agent.send({ $case: 'declaration', value: { epoch: 'another', networks: [], endpoints: [], more: false } });
     // Another's name is not to be had by an id that is taken.
     const thief = await harness.client({ role: 'host', name: 'h8' });
     const ended = (await thief.agent({ hostId: agent.hostId, vtep: '192.0.2.8' }).ended) as ServiceError;

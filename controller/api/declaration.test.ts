@@ -33,7 +33,7 @@ describe('a host that declares what no request could have asked for', () => {
   async function declare(networks: readonly NetworkMessage[], endpoints: readonly EndpointMessage[] = []) {
     const { cache, committer } = brain;
     await takeDeclaration(
-      { epoch: EPOCH, networks: [...networks], endpoints: [...endpoints] },
+      { epoch: EPOCH, networks: [...networks], endpoints: [...endpoints], more: false },
       { cache, committer, host, epoch: EPOCH, requestId: 'r', signal: new AbortController().signal, log: SILENT },
     );
     expect(cache.view.hosts.get(host.id)?.declaredEpoch).toBe(EPOCH);

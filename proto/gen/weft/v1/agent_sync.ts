@@ -58,6 +58,7 @@ export interface HostPrefixes {
 /**
  * What the host runs, from before the epoch of the Welcome that asked for it. What the state does not have is taken
  * over from here where nothing else has its place; what is not taken over is missing from the snapshot that follows.
+ * What is too much for one message comes in several.
  */
 export interface Declaration {
   /** Of the Welcome that asked. */
@@ -65,6 +66,8 @@ export interface Declaration {
   networks: Network[];
   /** Of this host, none of them removing. */
   endpoints: Endpoint[];
+  /** Another one follows, and none of them counts before the last is here. */
+  more: boolean;
 }
 
 /** The host's kernel has everything up to this revision that concerns it. */
@@ -543,7 +546,7 @@ export const HostPrefixes: MessageFns<HostPrefixes> = {
 };
 
 function createBaseDeclaration(): Declaration {
-  return { epoch: "", networks: [], endpoints: [] };
+  return { epoch: "", networks: [], endpoints: [], more: false };
 }
 
 export const Declaration: MessageFns<Declaration> = {
@@ -556,6 +559,9 @@ export const Declaration: MessageFns<Declaration> = {
     }
     for (const v of message.endpoints) {
       Endpoint.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(32).bool(message.more);
     }
     return writer;
   },
@@ -597,6 +603,14 @@ export const Declaration: MessageFns<Declaration> = {
             message.endpoints.push(Endpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -616,6 +630,7 @@ export const Declaration: MessageFns<Declaration> = {
       endpoints: globalThis.Array.isArray(object?.endpoints)
         ? object.endpoints.map((e: any) => Endpoint.fromJSON(e))
         : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
     };
   },
 
@@ -630,6 +645,9 @@ export const Declaration: MessageFns<Declaration> = {
     if (message.endpoints?.length) {
       obj.endpoints = message.endpoints.map((e) => Endpoint.toJSON(e));
     }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
     return obj;
   },
 
@@ -641,6 +659,7 @@ export const Declaration: MessageFns<Declaration> = {
     message.epoch = object.epoch ?? "";
     message.networks = object.networks?.map((e) => Network.fromPartial(e)) || [];
     message.endpoints = object.endpoints?.map((e) => Endpoint.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };

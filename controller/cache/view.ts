@@ -21,6 +21,8 @@ export interface View {
   networkNamed(name: string): Network | undefined;
   hostNamed(name: string): Host | undefined;
   endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint>;
+  /** How many endpoints of a network each host has; hosts without any are not there. */
+  countsOf(network: NetworkId): ReadonlyMap<HostId, number>;
   endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint>;
   endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint>;
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
@@ -74,6 +76,7 @@ export class ClusterView implements View {
   readonly #vteps = new Map<IpAddress, HostId>();
   readonly #numbers = new Map<number, HostId>();
   readonly #byNetwork = new Grouped<NetworkId, EndpointId, Endpoint>();
+  readonly #counts = new Grouped<NetworkId, HostId, number>();
   readonly #byHost = new Grouped<HostId, EndpointId, Endpoint>();
   readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
   readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
@@ -96,6 +99,10 @@ export class ClusterView implements View {
 
   endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint> {
     return this.#byNetwork.of(network);
+  }
+
+  countsOf(network: NetworkId): ReadonlyMap<HostId, number> {
+    return this.#counts.of(network);
   }
 
   endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint> {
@@ -211,11 +218,18 @@ export class ClusterView implements View {
     return { kind: 'resting', before, after };
   }
 
+  #count({ networkId, hostId }: Endpoint, by: number): void {
+    const count = (this.#counts.of(networkId).get(hostId) ?? 0) + by;
+    if (count > 0) this.#counts.set(networkId, hostId, count);
+    else this.#counts.delete(networkId, hostId);
+  }
+
   #setEndpoint(id: EndpointId, after: Endpoint | undefined): ObjectChange {
     const before = this.endpoints.get(id);
     if (before !== undefined) {
       this.endpoints.delete(id);
       this.#byNetwork.delete(before.networkId, id);
+      this.#count(before, -1);
       this.#byHost.delete(before.hostId, id);
       this.#bySandbox.delete(sandboxKey(before.hostId, before.sandbox), id);
       for (const address of before.addresses) {
@@ -228,6 +242,7 @@ export class ClusterView implements View {
     if (after !== undefined) {
       this.endpoints.set(id, after);
       this.#byNetwork.set(after.networkId, id, after);
+      this.#count(after, 1);
       this.#byHost.set(after.hostId, id, after);
       this.#bySandbox.set(sandboxKey(after.hostId, after.sandbox), id, after);
       for (const address of after.addresses) {

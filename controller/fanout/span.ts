@@ -32,7 +32,7 @@ export function spanOf(view: View, host: HostId): ReadonlySet<NetworkId> {
 
 /** The hosts that a network concerns. */
 export function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
-  return new Set([...view.endpointsOf(network).values()].map(({ hostId }) => hostId));
+  return new Set(view.countsOf(network).keys());
 }
 
 /** A host as its peers need to know it. */
@@ -104,7 +104,7 @@ function add(balance: Map<HostId, number>, host: HostId, by: number): void {
 function toDelta(view: View, networkId: NetworkId, touched: Touched): NetworkDelta {
   const { network, appeared, put, drop, balance, moved } = touched;
   // A network that cannot be read, or is gone, concerns nobody, whatever endpoints it left behind.
-  const now = view.networks.has(networkId) ? countsOf(view, networkId) : new Map<HostId, number>();
+  const now = view.networks.has(networkId) ? view.countsOf(networkId) : new Map<HostId, number>();
   const joined = new Set<HostId>();
   const left = new Set<HostId>();
   const stayed = new Set<HostId>();
@@ -123,10 +123,4 @@ function toDelta(view: View, networkId: NetworkId, touched: Touched): NetworkDel
     putPeers: peers.map(toPeer),
     dropPeers: [...new Set([...left, ...[...moved].filter((id) => !view.hosts.has(id))])],
   };
-}
-
-function countsOf(view: View, network: NetworkId): Map<HostId, number> {
-  const counts = new Map<HostId, number>();
-  for (const { hostId } of view.endpointsOf(network).values()) add(counts, hostId, 1);
-  return counts;
 }

@@ -17,7 +17,15 @@ const IO = '^(node:)?(fs|child_process|cluster|dgram|dns|http|http2|https|readli
  * each other. main.ts stands above all: it alone makes things and joins them.
  */
 const ROOMS = {
-  controller: [['api'], ['fanout'], ['domain'], ['cache'], ['store'], ['identity']],
+  controller: [
+    ['api'],
+    ['upkeep', 'backup'],
+    ['fanout', 'commit'],
+    ['domain'],
+    ['cache', 'etcd'],
+    ['store'],
+    ['identity'],
+  ],
   agent: [
     ['reconcile', 'runtimes'],
     ['drivers', 'sandbox'],

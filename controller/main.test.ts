@@ -64,7 +64,9 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     expect(await issued.ended).toBe(0);
     using host = await connect(second.port, join(directory, 'h1'));
     const list = host.networks.list.bind(host.networks);
-    expect((await host.call(list, { pageSize: 0, pageToken: '', minRevision: 0n, filters: [] })).networks).toHaveLength(1);
+    expect((await host.call(list, { pageSize: 0, pageToken: '', minRevision: 0n, filters: [] })).networks).toHaveLength(
+      1,
+    );
     const refused = host.call(host.networks.delete.bind(host.networks), { network: 'web' });
     await expect(refused).rejects.toMatchObject({ reason: 'NOT_ALLOWED' });
 

@@ -3,9 +3,9 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import type { SyncObserver } from './api/agent-sync-service.js';
 import type { ServeObserver } from './api/serve.js';
 import type { AuditObserver } from './cache/audit.js';
-import type { CommitObserver } from './commit.js';
+import type { CommitObserver } from './commit/commit.js';
 import type { FanoutObserver } from './fanout/fanout.js';
-import type { ScarcityObserver } from './scarcity-watch.js';
+import type { ScarcityObserver } from './upkeep/scarcity-watch.js';
 
 export interface ControllerMetrics {
   readonly registry: Registry;

@@ -16,7 +16,7 @@ import {
   type SyncRequest,
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
-import type { Committer } from '../commit.js';
+import type { Committer } from '../commit/commit.js';
 import { registerHost, updateHost, type RegisterHost } from '../domain/host.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Session, SessionStream } from '../fanout/session.js';

@@ -16,13 +16,14 @@ import type {
 import type { Restores } from '../backup/restores.js';
 import { takeBackup } from '../backup/take.js';
 import type { Cache } from '../cache/cache.js';
-import type { Declarations } from '../declarations.js';
-import type { EtcdReport } from '../etcd-status.js';
+import type { Declarations } from '../upkeep/declarations.js';
+import type { EtcdReport } from '../etcd/etcd-status.js';
 import { waitForConvergence } from '../fanout/convergence.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Meta } from '../meta.js';
 import type { Store } from '../store/store.js';
-import { clusterWarnings, etcdWarnings } from '../warnings.js';
+import { etcdWarnings } from '../etcd/etcd-warnings.js';
+import { clusterWarnings } from '../upkeep/warnings.js';
 import { toMessages } from './host-service.js';
 import { viewAt } from './reads.js';
 import type { Serve } from './serve.js';

@@ -11,7 +11,7 @@ import type {
 import { toStatus } from '../../proto/status.js';
 import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
-import type { Commits, Outcome } from '../commit.js';
+import type { Commits, Outcome } from '../commit/commit.js';
 import { createEndpoint } from '../domain/endpoint.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Principal } from '../identity/principal.js';

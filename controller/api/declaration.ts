@@ -5,7 +5,7 @@ import type { Host } from '../../core/model.js';
 import { WireError } from '../../proto/codec.js';
 import type { Declaration } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
-import type { Commits, Outcome } from '../commit.js';
+import type { Commits, Outcome } from '../commit/commit.js';
 import { adoptEndpoint, adoptNetwork, endpointsGone } from '../domain/adopt.js';
 import type { Context, Decision } from '../domain/decision.js';
 import { deleteEndpoint, releaseEndpoint } from '../domain/endpoint.js';

@@ -22,7 +22,7 @@ import type {
 } from '../../proto/gen/weft/v1/endpoint.js';
 import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
-import type { Commits } from '../commit.js';
+import type { Commits } from '../commit/commit.js';
 import { deleteEndpoint, endpointNotFound } from '../domain/endpoint.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Store } from '../store/store.js';

@@ -14,7 +14,7 @@ import type {
   UpdateNetworkResponse,
 } from '../../proto/gen/weft/v1/network.js';
 import type { Cache } from '../cache/cache.js';
-import type { Commits } from '../commit.js';
+import type { Commits } from '../commit/commit.js';
 import { createNetwork, deleteNetwork } from '../domain/network.js';
 import { updateNetwork } from '../domain/network-update.js';
 import type { SubnetPool } from '../domain/subnet-pool.js';

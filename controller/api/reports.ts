@@ -9,7 +9,7 @@ import { parseEndpointId, type EndpointId, type HostId } from '../../core/ids.js
 import type { EndpointState } from '../../core/model.js';
 import type { Report } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
-import type { Committer } from '../commit.js';
+import type { Committer } from '../commit/commit.js';
 import { markReady, releaseEndpoint } from '../domain/endpoint.js';
 import { StoreUnavailable } from '../store/store.js';
 

@@ -1,10 +1,10 @@
 /** Follows which networks run out of addresses: one line in the log when one does, and a list for whoever asks. */
-import type { NetworkId } from '../core/ids.js';
-import type { Logger } from '../core/daemon/log.js';
-import type { Warning } from '../proto/gen/weft/v1/cluster.js';
-import type { Cache } from './cache/cache.js';
-import type { ObjectChange } from './cache/view.js';
-import { describeScarcity, newlyScarce, scarcityOf, type Scarcity } from './domain/scarcity.js';
+import type { NetworkId } from '../../core/ids.js';
+import type { Logger } from '../../core/daemon/log.js';
+import type { Warning } from '../../proto/gen/weft/v1/cluster.js';
+import type { Cache } from '../cache/cache.js';
+import type { ObjectChange } from '../cache/view.js';
+import { describeScarcity, newlyScarce, scarcityOf, type Scarcity } from '../domain/scarcity.js';
 
 /** How many networks are scarce of addresses, for the metrics. */
 export interface ScarcityObserver {

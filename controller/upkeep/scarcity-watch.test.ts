@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Endpoint, Host } from '../core/model.js';
-import { Operator, wish } from './domain/network.testing.js';
+import type { Endpoint, Host } from '../../core/model.js';
+import { Operator, wish } from '../domain/network.testing.js';
 import { ScarcityWatch } from './scarcity-watch.js';
-import { MemoryStore } from './store/memory.js';
-import { openBrain, type Brain } from './testing.js';
+import { MemoryStore } from '../store/memory.js';
+import { openBrain, type Brain } from '../testing.js';
 
 let brain: Brain;
 let operator: Operator;

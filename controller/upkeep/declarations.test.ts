@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { parseIp } from '../core/address.js';
-import { newHostId, newNetworkId } from '../core/ids.js';
-import { ClusterView } from './cache/view.js';
-import type { Commits } from './commit.js';
+import { parseIp } from '../../core/address.js';
+import { newHostId, newNetworkId } from '../../core/ids.js';
+import { ClusterView } from '../cache/view.js';
+import type { Commits } from '../commit/commit.js';
 import { Declarations } from './declarations.js';
-import type { Context, Decision } from './domain/decision.js';
-import { guardKey, objectKey } from './store/keys.js';
-import type { Transaction } from './store/store.js';
-import { SILENT } from './testing.js';
+import type { Context, Decision } from '../domain/decision.js';
+import { guardKey, objectKey } from '../store/keys.js';
+import type { Transaction } from '../store/store.js';
+import { SILENT } from '../testing.js';
 
 const NEVER = new AbortController().signal;
 

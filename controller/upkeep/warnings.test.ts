@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { parseCidr, parseIp, type Cidr } from '../core/address.js';
-import { newHostId, newNetworkId } from '../core/ids.js';
-import type { Host, Network } from '../core/model.js';
-import { ClusterView } from './cache/view.js';
-import { collisionsOf } from './domain/collisions.js';
-import type { EtcdReport } from './etcd-status.js';
-import { NO_ETCD } from './testing.js';
-import { clusterWarnings, etcdWarnings } from './warnings.js';
+import { parseCidr, parseIp, type Cidr } from '../../core/address.js';
+import { newHostId, newNetworkId } from '../../core/ids.js';
+import type { Host, Network } from '../../core/model.js';
+import { ClusterView } from '../cache/view.js';
+import { collisionsOf } from '../domain/collisions.js';
+import type { EtcdReport } from '../etcd/etcd-status.js';
+import { NO_ETCD } from '../testing.js';
+import { etcdWarnings } from '../etcd/etcd-warnings.js';
+import { clusterWarnings } from './warnings.js';
 
 const readCidr = (text: string): Cidr => {
   const cidr = parseCidr(text);

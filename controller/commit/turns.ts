@@ -2,8 +2,8 @@
  * One after the other: work that rewrites the same guards stands in line for them, in the order it came. Only the first
  * of a line is woken when the one before it is done, so a long line costs no more than its length.
  */
-import { deferred, type Deferred } from '../core/lifetime.js';
-import { Departures } from './store/departures.js';
+import { deferred, type Deferred } from '../../core/lifetime.js';
+import { Departures } from '../store/departures.js';
 
 export class Turns {
   /** The last in each line. */

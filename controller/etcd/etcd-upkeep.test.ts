@@ -2,17 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pause } from '../core/lifetime.js';
-import { CreateNetworkRequest } from '../proto/gen/weft/v1/network.js';
+import { pause } from '../../core/lifetime.js';
+import { CreateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
 import { readEtcd, type EtcdReport } from './etcd-status.js';
 import { KEPT_MS, KEPT_REVISIONS, RevisionClock, keepUp, planUpkeep, type UpkeepFacts } from './etcd-upkeep.js';
-import { EmbeddedEtcd } from './store/embedded-etcd.js';
-import { EtcdConnection } from './store/etcd-connection.js';
-import { EtcdStore } from './store/etcd.js';
-import { guardKey } from './store/keys.js';
-import { StoreFull } from './store/store.js';
-import { SILENT, openController } from './testing.js';
-import { etcdWarnings } from './warnings.js';
+import { EmbeddedEtcd } from '../store/embedded-etcd.js';
+import { EtcdConnection } from '../store/etcd-connection.js';
+import { EtcdStore } from '../store/etcd.js';
+import { guardKey } from '../store/keys.js';
+import { StoreFull } from '../store/store.js';
+import { SILENT, openController } from '../testing.js';
+import { etcdWarnings } from './etcd-warnings.js';
 
 const MIB = 1024n * 1024n;
 

@@ -2,15 +2,15 @@
  * Which hosts have said what they run since the cluster's state was restored. Before all have, nothing is allocated:
  * what is free in the restored state may be held in some kernel.
  */
-import type { Clock } from '../core/clock.js';
-import type { Logger } from '../core/daemon/log.js';
-import type { Rejection } from '../core/errors.js';
-import type { Host } from '../core/model.js';
-import type { View } from './cache/view.js';
-import type { Commits } from './commit.js';
-import type { Decision } from './domain/decision.js';
-import { parseObjectKey } from './store/keys.js';
-import type { Transaction } from './store/store.js';
+import type { Clock } from '../../core/clock.js';
+import type { Logger } from '../../core/daemon/log.js';
+import type { Rejection } from '../../core/errors.js';
+import type { Host } from '../../core/model.js';
+import type { View } from '../cache/view.js';
+import type { Commits } from '../commit/commit.js';
+import type { Decision } from '../domain/decision.js';
+import { parseObjectKey } from '../store/keys.js';
+import type { Transaction } from '../store/store.js';
 import { namesOf } from './warnings.js';
 
 /** Milliseconds from a controller's start in an epoch for which hosts are waited for. */

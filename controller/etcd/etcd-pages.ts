@@ -2,8 +2,8 @@
  * The pages that every etcd serves beside its API. (Its JSON gateway does not work together with client certificates.)
  */
 import { request } from 'node:https';
-import { anySignal } from '../core/lifetime.js';
-import type { EtcdTls } from './store/etcd-tls.js';
+import { anySignal } from '../../core/lifetime.js';
+import type { EtcdTls } from '../store/etcd-tls.js';
 
 /** Milliseconds an endpoint gets to answer with a page. */
 const ANSWER_MS = 1_000;

@@ -3,13 +3,13 @@
  * frees is given back to the disk, and an etcd that has run out of space all the same is brought back to taking writes.
  * An etcd of somebody else is never touched.
  */
-import type { Logger } from '../core/daemon/log.js';
-import { isAborted, pause } from '../core/lifetime.js';
+import type { Logger } from '../../core/daemon/log.js';
+import { isAborted, pause } from '../../core/lifetime.js';
 import { NoAnswer, readPages } from './etcd-pages.js';
 import { readFacts, type MemberFacts } from './etcd-status.js';
-import { EtcdConnection } from './store/etcd-connection.js';
-import type { EtcdTls } from './store/etcd-tls.js';
-import { StoreRefused, StoreUnavailable } from './store/store.js';
+import { EtcdConnection } from '../store/etcd-connection.js';
+import type { EtcdTls } from '../store/etcd-tls.js';
+import { StoreRefused, StoreUnavailable } from '../store/store.js';
 
 /** What is kept of history: so many revisions, and this much time. 3.4 may drop watch events around a compaction
  * (https://github.com/etcd-io/etcd/issues/18089), and who follows from far behind would have to list anew. */

@@ -2,10 +2,10 @@
  * Keeps the history of addresses from outgrowing the store: of those who held one, only so many are remembered, the
  * latest. Every controller does it, and it does no harm that several do: what is to go is the same for all.
  */
-import type { Logger } from '../core/daemon/log.js';
-import { pause } from '../core/lifetime.js';
-import { HISTORY } from './store/keys.js';
-import { StoreRefused, StoreUnavailable, type Compare, type Store } from './store/store.js';
+import type { Logger } from '../../core/daemon/log.js';
+import { pause } from '../../core/lifetime.js';
+import { HISTORY } from '../store/keys.js';
+import { StoreRefused, StoreUnavailable, type Compare, type Store } from '../store/store.js';
 
 export interface HistoryTrimmerOptions {
   readonly store: Store;

@@ -2,12 +2,12 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { WeftError } from '../core/errors.js';
+import { WeftError } from '../../core/errors.js';
 import { NoAnswer, readPages, reasonOf } from './etcd-pages.js';
-import type { ExternalEtcd } from './options.js';
-import { EtcdConnection } from './store/etcd-connection.js';
-import type { EtcdTls } from './store/etcd-tls.js';
-import { StoreRefused, StoreUnavailable } from './store/store.js';
+import type { ExternalEtcd } from '../options.js';
+import { EtcdConnection } from '../store/etcd-connection.js';
+import type { EtcdTls } from '../store/etcd-tls.js';
+import { StoreRefused, StoreUnavailable } from '../store/store.js';
 
 /** Milliseconds in which etcd has to answer at the start: longer than an election of its leader takes. */
 const ANSWER_MS = 6_000;

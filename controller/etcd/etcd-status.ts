@@ -1,10 +1,10 @@
 /** What an operator wants to know of etcd, from its pages and its alarms. */
-import { withDeadline } from '../core/lifetime.js';
-import type { EtcdMember, EtcdStatus } from '../proto/gen/weft/v1/cluster.js';
+import { withDeadline } from '../../core/lifetime.js';
+import type { EtcdMember, EtcdStatus } from '../../proto/gen/weft/v1/cluster.js';
 import { NoAnswer, readPages } from './etcd-pages.js';
-import { EtcdConnection } from './store/etcd-connection.js';
-import type { EtcdTls } from './store/etcd-tls.js';
-import { StoreRefused, StoreUnavailable } from './store/store.js';
+import { EtcdConnection } from '../store/etcd-connection.js';
+import type { EtcdTls } from '../store/etcd-tls.js';
+import { StoreRefused, StoreUnavailable } from '../store/store.js';
 
 export interface EtcdStatusOptions {
   readonly embedded: boolean;

@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pause } from '../core/lifetime.js';
-import { CreateNetworkRequest, type CreateNetworkResponse } from '../proto/gen/weft/v1/network.js';
-import { createCa, issue } from './identity/ca.js';
-import { ControllerPrograms, connect, endProgram, linesOf, type StartedController } from './program.testing.js';
-import { EtcdCluster } from './store/etcd-cluster.testing.js';
-import type { TestClient } from './testing.js';
+import { pause } from '../../core/lifetime.js';
+import { CreateNetworkRequest, type CreateNetworkResponse } from '../../proto/gen/weft/v1/network.js';
+import { createCa, issue } from '../identity/ca.js';
+import { ControllerPrograms, connect, endProgram, linesOf, type StartedController } from '../program.testing.js';
+import { EtcdCluster } from '../store/etcd-cluster.testing.js';
+import type { TestClient } from '../testing.js';
 
 const run = promisify(execFile);
 
 /** The compiled CLI; `npm test` builds it first. */
-const WEFT = join(import.meta.dirname, '..', 'bin', 'weft');
+const WEFT = join(import.meta.dirname, '../..', 'bin', 'weft');
 
 /**
  * Milliseconds in which a change is made although the leader is killed: an election takes one to two seconds, and a

@@ -1,11 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
-import { parseIp } from '../core/address.js';
-import { newEndpointId, newNetworkId } from '../core/ids.js';
+import { parseIp } from '../../core/address.js';
+import { newEndpointId, newNetworkId } from '../../core/ids.js';
 import { HistoryTrimmer } from './history.js';
-import { HISTORY, historyKey, objectKey } from './store/keys.js';
-import { MemoryStore } from './store/memory.js';
-import { StoreUnavailable } from './store/store.js';
-import { SILENT } from './testing.js';
+import { HISTORY, historyKey, objectKey } from '../store/keys.js';
+import { MemoryStore } from '../store/memory.js';
+import { StoreUnavailable } from '../store/store.js';
+import { SILENT } from '../testing.js';
 
 const signal = new AbortController().signal;
 const networkId = newNetworkId();

@@ -5,15 +5,15 @@
  * things, and while the store writes one group the next is ready to go.
  */
 import { setMaxListeners } from 'node:events';
-import type { Clock } from '../core/clock.js';
-import { WeftError, type Rejection } from '../core/errors.js';
-import { backoffMs, pause, withDeadline } from '../core/lifetime.js';
-import { randomMac } from '../core/mac.js';
-import type { Cache } from './cache/cache.js';
-import type { Context, CursorMove, Decision } from './domain/decision.js';
-import type { Settings } from './domain/settings.js';
-import { Fenced, GroupCommit, type CommitOptions } from './store/group-commit.js';
-import { GUARDS, objectKey } from './store/keys.js';
+import type { Clock } from '../../core/clock.js';
+import { WeftError, type Rejection } from '../../core/errors.js';
+import { backoffMs, pause, withDeadline } from '../../core/lifetime.js';
+import { randomMac } from '../../core/mac.js';
+import type { Cache } from '../cache/cache.js';
+import type { Context, CursorMove, Decision } from '../domain/decision.js';
+import type { Settings } from '../domain/settings.js';
+import { Fenced, GroupCommit, type CommitOptions } from '../store/group-commit.js';
+import { GUARDS, objectKey } from '../store/keys.js';
 import {
   StoreFull,
   StoreRefused,
@@ -22,8 +22,8 @@ import {
   type Compare,
   type Store,
   type Transaction,
-} from './store/store.js';
-import { placeOf } from './store/transaction.js';
+} from '../store/store.js';
+import { placeOf } from '../store/transaction.js';
 import { Recent } from './recent.js';
 import { Turns } from './turns.js';
 

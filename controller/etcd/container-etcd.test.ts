@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { WeftError } from '../core/errors.js';
-import { newNetworkId } from '../core/ids.js';
-import { pause } from '../core/lifetime.js';
-import { CreateNetworkRequest } from '../proto/gen/weft/v1/network.js';
-import { DockerDaemon } from './store/docker-daemon.testing.js';
-import { EtcdContainer } from './store/etcd-container.testing.js';
-import { ControllerPrograms, connect, endProgram } from './program.testing.js';
-import { bytes, never, putting, type StoreUnderTest } from './store/contract-bench.testing.js';
-import { EtcdConnection } from './store/etcd-connection.js';
-import { EtcdStore } from './store/etcd.js';
-import { describeStore } from './store/store-contract.testing.js';
-import { StoreRefused, StoreUnavailable } from './store/store.js';
-import { describeWatch } from './store/watch-contract.testing.js';
-import type { TestClient } from './testing.js';
+import { WeftError } from '../../core/errors.js';
+import { newNetworkId } from '../../core/ids.js';
+import { pause } from '../../core/lifetime.js';
+import { CreateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
+import { DockerDaemon } from '../store/docker-daemon.testing.js';
+import { EtcdContainer } from '../store/etcd-container.testing.js';
+import { ControllerPrograms, connect, endProgram } from '../program.testing.js';
+import { bytes, never, putting, type StoreUnderTest } from '../store/contract-bench.testing.js';
+import { EtcdConnection } from '../store/etcd-connection.js';
+import { EtcdStore } from '../store/etcd.js';
+import { describeStore } from '../store/store-contract.testing.js';
+import { StoreRefused, StoreUnavailable } from '../store/store.js';
+import { describeWatch } from '../store/watch-contract.testing.js';
+import type { TestClient } from '../testing.js';
 
 /** Milliseconds in which a daemon and its container come up, also on a busy machine. */
 const START_MS = 60_000;

@@ -5,10 +5,12 @@ import { encodeEndpoint, encodeNetwork } from '../../proto/codec.js';
 import { EndpointState, type Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js';
 import type { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
 import { Operator, readCidr, readIp, wish } from '../domain/network.testing.js';
+import { markReady } from '../domain/endpoint.js';
 import { MemoryStore } from '../store/memory.js';
 import { SILENT, openBrain, type Brain } from '../testing.js';
 import { takeDeclaration } from './declaration.js';
 
+const NEVER = new AbortController().signal;
 const EPOCH = '7d1f9f0e-6a53-4b0e-9a8e-2f5cf1d1b001';
 
 describe('a host that declares what no request could have asked for', () => {
@@ -34,7 +36,7 @@ describe('a host that declares what no request could have asked for', () => {
     const { cache, committer } = brain;
     await takeDeclaration(
       { epoch: EPOCH, networks: [...networks], endpoints: [...endpoints], more: false },
-      { cache, committer, host, epoch: EPOCH, requestId: 'r', signal: new AbortController().signal, log: SILENT },
+      { cache, committer, host, epoch: EPOCH, requestId: 'r', signal: NEVER, log: SILENT },
     );
     expect(cache.view.hosts.get(host.id)?.declaredEpoch).toBe(EPOCH);
   }
@@ -86,6 +88,15 @@ describe('a host that declares what no request could have asked for', () => {
     const sound = mine({ sandbox: 'sound', name: 'sound', addresses: ['10.1.0.9'], mac: '02:00:00:00:00:09' });
     await declare([], [mine(change), sound]);
     expect([...brain.cache.view.endpointsOn(host.id).keys()]).toEqual([sound.id]);
+  });
+
+  it('keeps what it has there, and says wrongly', async () => {
+    const own = await operator.attach(blue.id, host);
+    await brain.committer.run((context) => markReady(context, own), { requestId: 'r', signal: NEVER });
+    await declare([], [{ ...encodeEndpoint(own), addresses: ['nowhere'] }]);
+    expect(brain.cache.view.endpoints.get(own.id)).toMatchObject({ state: 'ready', addresses: own.addresses });
+    await declare([], []);
+    expect(brain.cache.view.endpoints.has(own.id)).toBe(false);
   });
 
   it('takes nobody the gateway by letting a network grow', async () => {

@@ -56,7 +56,9 @@ export async function takeDeclaration(declaration: Declaration, options: Declara
     });
 
   await tryEach('networkId', networks, adoptNetwork);
-  const gone = endpointsGone(cache.view, host.id, new Set(endpoints.map(({ id }) => id)));
+  // One that is named runs, whatever else is wrong with what is said of it.
+  const named = new Set(declaration.endpoints.map(({ id }) => id));
+  const gone = endpointsGone(cache.view, host.id, named);
   await forEach(gone, async ({ id }) => {
     await commit((context) => deleteEndpoint(context, { id, hostId: host.id }));
     await commit((context) => releaseEndpoint(context, { id, hostId: host.id }));

@@ -3,7 +3,7 @@
  * nothing else has its place. What is in the state stays as it is there.
  */
 import { contains } from '../../core/address.js';
-import type { EndpointId, HostId } from '../../core/ids.js';
+import type { HostId } from '../../core/ids.js';
 import type { Endpoint, Network, Subnet } from '../../core/model.js';
 import { putEndpoint, putNetwork } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
@@ -99,6 +99,6 @@ export function adoptEndpoint(context: Context, declared: Endpoint): Decision<En
  * Endpoints that the restored state has on a host, and the host had and has no more: it knows every one that was ready.
  * A pending one may never have come to it.
  */
-export function endpointsGone(view: View, host: HostId, declared: ReadonlySet<EndpointId>): readonly Endpoint[] {
+export function endpointsGone(view: View, host: HostId, declared: ReadonlySet<string>): readonly Endpoint[] {
   return [...view.endpointsOn(host).values()].filter(({ id, state }) => state === 'ready' && !declared.has(id));
 }

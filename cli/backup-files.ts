@@ -89,6 +89,10 @@ export async function* readPieces(file: string): AsyncGenerator<Buffer> {
 
 /** Looks through a file that is to be restored. Throws LocalFailure, WeftError BACKUP_INVALID. */
 export async function checkBackupFile(file: string): Promise<BackupFacts> {
+  // What `backup` takes for stdout, and many tools for stdin, is seldom meant as a file's name.
+  if (file === '-') {
+    throw new LocalFailure('INVALID_ARGUMENT', '- cannot be read from stdin: a backup is read twice; name a file');
+  }
   let found;
   try {
     found = await stat(file);

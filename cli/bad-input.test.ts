@@ -58,6 +58,7 @@ const TABLE: readonly (readonly [line: string, status: number, says: RegExp])[] 
   ['restore /nonexistent/file', USAGE, /-f: there is no terminal to ask on/],
   ['restore -f /nonexistent/file', NOT_FOUND, /\/nonexistent\/file: ENOENT: no such file or directory/],
   ['restore -f /dev/null', USAGE, /\/dev\/null is no regular file/],
+  ['restore -f -', USAGE, /- cannot be read from stdin: a backup is read twice; name a file/],
   ['restore -f /proc/self/cmdline', USAGE, /the file cannot be restored: /],
   ['backup', USAGE, /missing required argument 'file'/],
   ['backup --json -', USAGE, /cannot both be on stdout/],

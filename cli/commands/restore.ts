@@ -31,7 +31,7 @@ export const define: Define = (command, act) => {
     command
       .argument('<file>', 'a backup; looked through before anything is changed')
       .option('-f, --force', 'do not ask')
-      .option('--wait', 'return when every host has said what it runs')
+      .option('--wait', 'return when every host has said what it runs, or after 11 minutes')
       .action(act((invocation, file: string, options: RestoreOptions) => restore(invocation, file, options))),
     ['weft restore /var/backups/weft-2026-01-02', 'shows what becomes of what, and asks'],
     ['weft restore -f --wait /var/backups/weft-2026-01-02', 'unasked; the cluster is whole when it returns'],

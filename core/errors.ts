@@ -142,3 +142,8 @@ function shorten(text: string): string {
 export function isRejection(value: object): value is Rejection {
   return 'reason' in value && 'message' in value && typeof value.reason === 'string' && value.reason in REASONS;
 }
+
+/** What was thrown, as an Error: anything can be thrown, and a signal's reason can be anything. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

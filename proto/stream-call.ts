@@ -1,4 +1,5 @@
 /** Streaming calls over gRPC, as `call` is for unary ones: a signal, a deadline, and errors from the one table. */
+import { asError } from '../core/errors.js';
 import {
   Metadata,
   type CallOptions,
@@ -67,7 +68,7 @@ export function upload<Request, Response>(
     if (signal.aborted) cancel();
     else signal.addEventListener('abort', cancel, { once: true });
     pump(stream, requests, ended.signal).catch((error: unknown) => {
-      reject(error instanceof Error ? error : new Error(String(error)));
+      reject(asError(error));
       cancel();
     });
   });

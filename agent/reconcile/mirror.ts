@@ -2,6 +2,7 @@
  * One table and what the kernel is known to hold in it. Only what the kernel listed or acknowledged is remembered; after
  * a failure nothing is, and the table is listed again. So a change costs the messages it needs and no more.
  */
+import { asError } from '../../core/errors.js';
 import { plan } from '../../core/plan.js';
 import type { LinkRow, NamespaceRows, RowOf, TableName } from '../tables/rows.js';
 import type { RowResult, Table } from '../tables/table.js';
@@ -118,8 +119,4 @@ export class Mirror<K extends TableName> implements AnyMirror {
 function isOnlySet(row: unknown): boolean {
   const { kind } = row as { readonly kind?: unknown };
   return kind === 'peer' || kind === 'loopback';
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

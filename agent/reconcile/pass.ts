@@ -3,6 +3,7 @@
  * the sandboxes that stand on them; a failure is collected and stops only what depends on it. Synchronous, as the kernel
  * answers synchronously.
  */
+import { asError } from '../../core/errors.js';
 import type { Kernel } from '../tables/kernel.js';
 import { NETWORK_PREFIX, SANDBOX_PREFIX } from '../tables/namespace-names.js';
 import { noRows, type LinkRow, type NamespaceRows } from '../tables/rows.js';
@@ -171,8 +172,4 @@ class Run {
       this.fail({ namespace, error: asError(error) });
     }
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

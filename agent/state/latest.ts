@@ -1,4 +1,5 @@
 /** A value that changes, and those who wait for it to become something. */
+import { asError } from '../../core/errors.js';
 
 export class Latest<T> {
   #value: T;
@@ -38,7 +39,7 @@ export class Latest<T> {
           resolve(found);
         } catch (error) {
           leave();
-          reject(error instanceof Error ? error : new Error(String(error)));
+          reject(asError(error));
         }
       };
       const abort = (): void => {

@@ -1,7 +1,7 @@
 /** AgentSyncService: see proto/weft/v1/agent_sync.proto. One host's stream, from hello to its end. */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { parseCidr, prefixLengthOf, type Cidr } from '../../core/address.js';
-import { WeftError, invalid } from '../../core/errors.js';
+import { asError, WeftError, invalid } from '../../core/errors.js';
 import { parseHostId, type HostId } from '../../core/ids.js';
 import { anySignal, deferred, type Deferred } from '../../core/lifetime.js';
 import { isName } from '../../core/name.js';
@@ -277,7 +277,7 @@ class AgentStream {
   }
 
   #fail(error: unknown): void {
-    this.#over.reject(error instanceof Error ? error : new Error(String(error)));
+    this.#over.reject(asError(error));
   }
 }
 

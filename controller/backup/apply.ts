@@ -4,7 +4,7 @@
  * the steps may be the last one before a crash: the mark stays, and the same restore again comes to the same end.
  */
 import { randomUUID } from 'node:crypto';
-import { WeftError } from '../../core/errors.js';
+import { asError, WeftError } from '../../core/errors.js';
 import { backoffMs, pause } from '../../core/lifetime.js';
 import { StoredMeta, type BackupEntry } from '../../proto/gen/weft/v1/stored.js';
 import { SCHEMA } from '../meta.js';
@@ -127,7 +127,7 @@ class Batches {
     const work = patiently(signal, () => store.commit(transaction, signal))
       .then(demandCommitted)
       .catch((error: unknown) => {
-        this.#failed ??= error instanceof Error ? error : new Error(String(error));
+        this.#failed ??= asError(error);
       })
       .finally(() => this.#running.delete(work));
     this.#running.add(work);

@@ -3,7 +3,7 @@
  * and when somebody waits for a revision that brought this prefix no event.
  */
 import type { Logger } from '../../core/daemon/log.js';
-import { WeftError } from '../../core/errors.js';
+import { asError, WeftError } from '../../core/errors.js';
 import { anySignal, backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
 import { Compacted, type KeyValue, type Listing, type Store, type StoreEvent } from '../store/store.js';
@@ -257,8 +257,4 @@ function superseded(): WeftError {
     reason: 'RESTORE_UNFINISHED',
     message: 'the state was restored from a backup meanwhile; ask again',
   });
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }

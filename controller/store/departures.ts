@@ -1,4 +1,6 @@
 /** Tells many who wait on one signal that it aborted, with one listener on it: a batch has one signal for thousands. */
+import { asError } from '../../core/errors.js';
+
 export class Departures {
   readonly #waiting = new Map<
     AbortSignal,
@@ -38,8 +40,4 @@ export class Departures {
     this.#waiting.set(signal, waiting);
     return waiting;
   }
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }

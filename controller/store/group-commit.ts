@@ -3,6 +3,7 @@
  * next one: one fsync of the store for some thirty of them. There is no timer: with nothing on its way, a transaction
  * leaves at once. Each caller is answered as if its transaction had travelled alone.
  */
+import { asError } from '../../core/errors.js';
 import { Departures } from './departures.js';
 import { Group, touchedBy, type Traveller } from './group.js';
 import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
@@ -203,7 +204,3 @@ function refuseAll(members: readonly Member[], error: unknown): void {
 }
 
 const NEVER = new AbortController().signal;
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
-}

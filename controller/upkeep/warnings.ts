@@ -3,10 +3,10 @@ import type { Host } from '../../core/model.js';
 import type { Warning } from '../../proto/gen/weft/v1/cluster.js';
 import type { View } from '../cache/view.js';
 import { collisionsOf, describeCollision } from '../domain/collisions.js';
+import { listed } from '../domain/network.js';
 import { restoreUnfinished } from '../meta.js';
 
-/** Names that one warning has, and warnings of one kind. */
-const NAMED = 10;
+/** Warnings of one kind. */
 const OF_ONE_KIND = 50;
 
 /** What of the cluster's own state needs somebody. */
@@ -59,7 +59,5 @@ function undeclared(hosts: readonly Host[], consequence: string): readonly Warni
 
 /** The names of hosts, as far as a sentence takes them. */
 export function namesOf(hosts: readonly Host[]): string {
-  const names = hosts.map(({ name }) => name).sort();
-  const more = names.length > NAMED ? ` and ${String(names.length - NAMED)} more` : '';
-  return `${names.slice(0, NAMED).join(', ')}${more}`;
+  return listed(hosts.map(({ name }) => name).sort());
 }

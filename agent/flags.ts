@@ -1,8 +1,8 @@
 /** The command line of `weft-agent`. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option, type OutputConfiguration } from 'commander';
 import { parseIp, type IpAddress } from '../core/address.js';
+import { addExamples, BAD_USAGE, daemonProgram, parseDaemonLine } from '../core/daemon/command-line.js';
 import { LOG_LEVELS, type LogLevel } from '../core/daemon/log.js';
-import { VERSION } from '../core/version.js';
 
 /** Where the metrics page is served; undefined: nowhere. */
 export type MetricsAddress = { readonly host: string; readonly port: number } | undefined;
@@ -32,23 +32,28 @@ export type Parsed =
   | { readonly command: 'enter'; readonly flags: EnterFlags }
   | { readonly command: 'exit'; readonly code: number };
 
-const BAD_USAGE = 2;
+/** As commander hands them over. */
+type TypedFlags = Omit<RunFlags, 'controller' | 'vtep' | 'metrics'> & {
+  readonly controller?: string;
+  readonly vtep?: IpAddress;
+  readonly metrics: MetricsAddress | 'off';
+};
 
-/** Reads `argv` (without node and script). Writes help and complaints to the process's own output. */
-export function parseFlags(argv: readonly string[]): Parsed {
+/** Reads `argv` (without node and script). Help and complaints go to stdout and stderr, or to `output`. */
+export function parseFlags(argv: readonly string[], output: OutputConfiguration = {}): Parsed {
   let parsed: Parsed = { command: 'exit', code: BAD_USAGE };
-  const program = new Command('weft-agent')
-    .description('brings this host’s kernel to what the cluster wants of it')
-    .version(VERSION)
-    .enablePositionalOptions()
-    .exitOverride();
-  program
-    .command('run', { isDefault: true })
-    .description('run the agent in the foreground')
+  const daemon = daemonProgram(
+    {
+      name: 'weft-agent',
+      description: 'Brings this host’s kernel to what the cluster wants of it.',
+      run: 'run the agent in the foreground, until SIGTERM or SIGINT (what is done without a command)',
+    },
+    output,
+  );
+  const { program, run } = daemon;
+  run
     .addOption(
-      new Option('--controller <list>', 'controllers, HOST:PORT[,HOST:PORT...]')
-        .env('WEFT_CONTROLLER')
-        .makeOptionMandatory(),
+      new Option('--controller <list>', 'controllers, HOST:PORT[,HOST:PORT...]; needed').env('WEFT_CONTROLLER'),
     )
     .option('--tls-dir <dir>', 'credentials: ca.crt, client.crt, client.key', '/etc/weft/tls')
     .option('--state-dir <dir>', 'what must survive a reboot', '/var/lib/weft')
@@ -56,41 +61,51 @@ export function parseFlags(argv: readonly string[]): Parsed {
     .addOption(
       new Option(
         '--vtep <ip>',
-        'tunnel address; default: the source of the default route, else of the way to the controller',
+        'this host’s tunnel address (default: the source of the default route, else of the way to the controller)',
       ).argParser(parseVtep),
     )
     .addOption(
-      new Option('--metrics <host:port>', 'where to serve /metrics, or off')
+      new Option('--metrics <host:port>', 'where /metrics is served, or off')
         .argParser(parseMetrics)
         .default({ host: '127.0.0.1', port: 9471 }, '127.0.0.1:9471'),
     )
-    .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS).default('info'))
-    .action((flags: Omit<RunFlags, 'vtep' | 'metrics'> & { vtep?: IpAddress; metrics: MetricsAddress | 'off' }) => {
+    .addOption(new Option('--log-level <level>', 'how much is logged').choices(LOG_LEVELS).default('info'))
+    .action((flags: TypedFlags) => {
+      const { controller } = flags;
+      // Not left to commander, which would say so also where it was only mistyped.
+      if (controller === undefined || controller === '') {
+        return run.error('name the controllers with --controller HOST:PORT[,HOST:PORT...], or set WEFT_CONTROLLER');
+      }
       const metrics = flags.metrics === 'off' ? undefined : flags.metrics;
-      parsed = { command: 'run', flags: { ...flags, vtep: flags.vtep, metrics } };
+      parsed = { command: 'run', flags: { ...flags, controller, vtep: flags.vtep, metrics } };
+      return undefined;
     });
+  addExamples(program, [
+    ['weft-agent --controller 192.0.2.10:7070', 'with the credentials in /etc/weft/tls'],
+    ['weft-agent --controller 192.0.2.10:7070 --vtep 198.51.100.7', 'tunnels from this address of the host'],
+    [
+      'weft-agent --controller 192.0.2.10:7070,192.0.2.11:7070 --metrics off',
+      'any of several controllers; no metrics page',
+    ],
+  ]);
   program
     .command('enter')
-    .description('become a command inside a sandbox (used by weft exec)')
+    .description('become a command inside a sandbox (what weft exec does)')
+    .helpOption('-h, --help', 'print help')
     .requiredOption('--netns <path>', 'the sandbox’s namespace')
     .addOption(
       new Option('--bind <source:target>', 'show a file in another’s place (repeats)')
         .argParser(collectBinds)
         .default([], 'none'),
     )
-    .argument('<command...>')
+    .argument('<command...>', 'the program and its arguments')
     .passThroughOptions()
     .action(([first, ...rest]: string[], flags: { netns: string; bind: EnterFlags['binds'] }) => {
       if (first === undefined) return;
       parsed = { command: 'enter', flags: { netns: flags.netns, binds: flags.bind, argv: [first, ...rest] } };
     });
-  try {
-    program.parse([...argv], { from: 'user' });
-    return parsed;
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return { command: 'exit', code: error.exitCode === 0 ? 0 : BAD_USAGE };
-  }
+  const code = parseDaemonLine(daemon, argv, output);
+  return code === undefined ? parsed : { command: 'exit', code };
 }
 
 function parseVtep(text: string): IpAddress {

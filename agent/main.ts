@@ -1,4 +1,6 @@
 /** `weft-agent`: one on each host. */
+import { BAD_USAGE } from '../core/daemon/command-line.js';
+import { WeftError } from '../core/errors.js';
 import { parseFlags } from './flags.js';
 
 /** Runs one command line, `argv` without node and script; resolves with the exit status. */
@@ -13,7 +15,14 @@ export async function main(argv: readonly string[]): Promise<number> {
       return enterSandbox(parsed.flags);
     }
     case 'run': {
-      const { run } = await import('./run.js');
+      const [{ run }, { parseControllers }] = await Promise.all([import('./run.js'), import('../proto/channel.js')]);
+      try {
+        parseControllers(parsed.flags.controller);
+      } catch (error) {
+        if (!(error instanceof WeftError)) throw error;
+        process.stderr.write(`weft-agent: ${error.message}; see weft-agent --help\n`);
+        return BAD_USAGE;
+      }
       return run(parsed.flags);
     }
   }

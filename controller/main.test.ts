@@ -146,8 +146,19 @@ describe('the command line', () => {
     [['issue', '--role', 'controller', '--name', 'x', '--out', '/x']],
     [['issue', '--role', 'host', '--name', 'h.1', '--out', '/x']],
     [['issue', '--role', 'host', '--name', 'h1']],
-  ])('refuses %o with status 2', (argv) => {
-    expect(parseOptions(argv)).toBe(2);
+  ])('refuses %o with status 2, in one line', (argv) => {
+    let said = '';
+    expect(parse(argv, { writeErr: (text) => (said += text) })).toBe(2);
+    expect(said).toMatch(/^weft-controller: (?!error)[^\n]+; see weft-controller (issue )?--help\n$/);
+  });
+
+  it('lists the flags where no command is named', () => {
+    let help = '';
+    expect(parse(['--help'], { writeOut: (text) => (help += text) })).toBe(0);
+    for (const flag of ['--data-dir <dir>', '--listen <host:port>', '--etcd-quota <MiB>', '--quarantine <seconds>']) {
+      expect(help).toContain(`  ${flag} `);
+    }
+    expect(help).toMatch(/\nExamples:\n {2}\$ weft-controller --listen /);
   });
 
   it('shows defaults in its help as one would type them', () => {

@@ -1,10 +1,10 @@
 /** The command line of weft-controller, read and checked. */
 import { hostname } from 'node:os';
 import { isIP } from 'node:net';
-import { Command, CommanderError, InvalidArgumentError, Option, type OutputConfiguration } from 'commander';
+import { InvalidArgumentError, Option, type Command, type OutputConfiguration } from 'commander';
+import { addExamples, BAD_USAGE, daemonProgram, parseDaemonLine } from '../core/daemon/command-line.js';
 import { LOG_LEVELS, type LogLevel } from '../core/daemon/log.js';
 import { NAME_RULE, isName } from '../core/name.js';
-import { VERSION } from '../core/version.js';
 import { DEFAULT_CONTROLLER_PORT } from '../proto/channel.js';
 import { parsePool, type SubnetPool } from './domain/subnet-pool.js';
 import { DEFAULT_HISTORY_RECORDS, DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
@@ -60,16 +60,17 @@ export function parseOptions(
   output: OutputConfiguration = {},
 ): RunOptions | IssueOptions | number {
   let result: RunOptions | IssueOptions | undefined;
-  const program = new Command('weft-controller')
-    .description('Keeps the state of a Weft cluster, and tells every host what concerns it.')
-    .version(VERSION)
-    .configureOutput(output)
-    .exitOverride()
-    .showHelpAfterError('(weft-controller --help says what there is)');
+  const daemon = daemonProgram(
+    {
+      name: 'weft-controller',
+      description: 'Keeps the state of a Weft cluster, and tells every host what concerns it.',
+      run: 'run one controller, until SIGTERM or SIGINT (what is done without a command)',
+    },
+    output,
+  );
+  const { program, run } = daemon;
 
-  program
-    .command('run', { isDefault: true })
-    .description('run one controller, until SIGTERM or SIGINT')
+  run
     .option('--data-dir <dir>', 'where keys, credentials and the embedded etcd live', DATA_DIR)
     .addOption(
       new Option('--listen <host:port>', 'where agents and clients connect')
@@ -126,10 +127,21 @@ export function parseOptions(
     .action((flags: RunFlags, command: Command) => {
       result = toRunOptions(flags, command);
     });
+  addExamples(program, [
+    ['weft-controller --listen 0.0.0.0:7070', 'with an etcd of its own, in the data directory'],
+    [
+      'weft-controller --etcd-endpoints https://e1:2379,https://e2:2379,https://e3:2379 \\\n' +
+        '      --etcd-ca ca.crt --etcd-cert client.crt --etcd-key client.key',
+      'with an etcd that is there',
+    ],
+    ['weft-controller --pool 10.64.0.0/10/24 --quarantine 300', 'automatic subnets from elsewhere; longer rests'],
+    ['weft-controller issue --role host --name h1 --out h1-tls', 'credentials for one more host'],
+  ]);
 
-  program
+  const issue = program
     .command('issue')
     .description('sign a directory of credentials (ca.crt, client.crt, client.key), without a running controller')
+    .helpOption('-h, --help', 'print help')
     .addOption(new Option('--role <role>', 'what its owner is').choices(['host', 'admin']).makeOptionMandatory())
     .requiredOption('--name <name>', "its owner's name; of a host, the host's name in the cluster", name)
     .requiredOption('--out <dir>', 'where to write it; made if it is not there')
@@ -138,13 +150,12 @@ export function parseOptions(
       result = { command: 'issue', ...flags };
     });
 
-  try {
-    program.parse(argv, { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
-  return result ?? 2;
+  addExamples(issue, [
+    ['weft-controller issue --role host --name h1 --out h1-tls', 'for a host: its agent reads them from /etc/weft/tls'],
+    ['weft-controller issue --role admin --name ann --out ann-tls', 'for an operator: weft --tls-dir ann-tls'],
+  ]);
+
+  return parseDaemonLine(daemon, argv, output) ?? result ?? BAD_USAGE;
 }
 
 interface RunFlags {

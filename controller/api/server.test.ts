@@ -194,11 +194,11 @@ describe('an endpoint’s life, from both sides', () => {
     const full = await refusal(createEndpoint({ session: s2 }, h2));
     expect(full).toMatchObject({
       reason: 'ADDRESSES_EXHAUSTED',
-      message: `network ${name}: 10.9.0.0/30 has 1 address for endpoints and all are in use`,
+      message: `network ${name}: 10.9.0.0/30 has 1 address for endpoints and all are in use; make room with: weft network update --grow CIDR ${name} (or --add-subnet CIDR)`,
     });
     expect(await refusal(createEndpoint({ session: s2, addresses: ['10.9.0.2'] }, h2))).toMatchObject({
       reason: 'ADDRESS_TAKEN',
-      message: `10.9.0.2 in network ${name} is held by a@h1`,
+      message: `10.9.0.2 in network ${name} is held by sandbox a on host h1; ask for another, or for none and one is chosen`,
       metadata: { endpointId: id },
     });
     expect(await refusal(createEndpoint({ session: s1 }, h1))).toMatchObject({ reason: 'ALREADY_CONNECTED' });

@@ -237,7 +237,7 @@ describe('an endpoint', () => {
       );
     expect(await refused({ addresses: [ip('fd00::9')] })).toMatchObject({
       ...{ reason: 'ADDRESS_TAKEN', metadata: { endpointId: first.id } },
-      message: `fd00::9 in network ${made.name} is held by s@h1`,
+      message: `fd00::9 in network ${made.name} is held by sandbox s on host h1; ask for another, or for none and one is chosen`,
     });
     expect(await refused({ mac })).toMatchObject({ reason: 'MAC_TAKEN', metadata: { endpointId: first.id } });
     for (const address of ['10.1.0.1', '10.1.0.0', '10.1.0.255', 'fd00::', '10.9.0.1']) {

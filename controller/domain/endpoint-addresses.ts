@@ -66,13 +66,18 @@ function addressTaken(
   network: Network,
   { address, field, holder }: { readonly address: IpAddress; readonly field: string; readonly holder: Endpoint },
 ): Rejection {
-  const host = view.hosts.get(holder.hostId)?.name ?? holder.hostId;
-  const leaving = holder.state === 'removing' ? ', which is being removed; try again' : '';
-  const message = `${address} in network ${network.name} is held by ${holder.sandbox}@${host}${leaving}`;
+  const advice =
+    holder.state === 'removing' ? 'it is being removed; try again' : 'ask for another, or for none and one is chosen';
+  const message = `${address} in network ${network.name} is held by ${describeHolder(view, holder)}; ${advice}`;
   return {
     ...aboutField(field, 'ADDRESS_TAKEN', message),
     metadata: { endpointId: holder.id, address },
   };
+}
+
+/** An endpoint as people know it: `sandbox shop on host h1`. */
+export function describeHolder(view: View, { sandbox, hostId }: Endpoint): string {
+  return `sandbox ${sandbox} on host ${view.hosts.get(hostId)?.name ?? hostId}`;
 }
 
 function search(
@@ -128,10 +133,16 @@ function exhausted(
           : `: ${String(used)} in use and ${String(resting)} resting; addresses rest ${seconds} s after use`);
   return {
     reason: 'ADDRESSES_EXHAUSTED',
-    message: `network ${network.name}: ${has} ${figures}`,
+    message: `network ${network.name}: ${has} ${figures}; ${moreRoom(network, subnets)}`,
     metadata: {
       ...{ networkId: network.id, family: String(family) },
       ...{ total: String(total), used: String(used), resting: String(resting) },
     },
   };
+}
+
+/** What to do where an address is wanted and none is free. */
+function moreRoom({ name }: Network, subnets: readonly Subnet[]): string {
+  const range = subnets.some(({ ipRange }) => ipRange !== undefined) ? ', or --ip-range CIDR' : '';
+  return `make room with: weft network update --grow CIDR ${name} (or --add-subnet CIDR${range})`;
 }

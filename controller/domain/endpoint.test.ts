@@ -56,7 +56,7 @@ describe('an address that was given back', () => {
     expect([...brain.cache.view.restingIn(made.id).keys()]).toEqual(seen);
     expect(await refusalOf(create(made, { sandbox: 't' }))).toMatchObject({
       reason: 'ADDRESSES_EXHAUSTED',
-      message: `network ${made.name}: 10.1.0.0/29 has 5 addresses for endpoints: 1 in use and 4 resting; addresses rest 30 s after use`,
+      message: `network ${made.name}: 10.1.0.0/29 has 5 addresses for endpoints: 1 in use and 4 resting; addresses rest 30 s after use; make room with: weft network update --grow CIDR ${made.name} (or --add-subnet CIDR)`,
       metadata: { networkId: made.id, family: '4', total: '5', used: '1', resting: '4' },
     });
   });
@@ -238,7 +238,8 @@ describe('a sandbox on several networks', () => {
     expect(await refusalOf(create(await operator.create()))).toMatchObject({
       ...{
         reason: 'QUOTA_REACHED',
-        message: 'sandbox s on host h1 is connected to 32 networks, which is the most that one can be',
+        message:
+          'sandbox s on host h1 is connected to 32 networks, which is the most that one can be; disconnect it from one first',
       },
     });
     for (const endpoint of [...brain.cache.view.endpoints.values()]) await operator.detach(endpoint);
@@ -252,7 +253,8 @@ describe('what an endpoint asks for and somebody else has', () => {
   it('is refused with the field and the holder', async () => {
     const made = await operator.create({ subnets: [wish('10.1.0.0/24'), wish('fd00::/64')] });
     const held = await create(made, { mac: randomMac() });
-    const message = `10.1.0.2 in network ${made.name} is held by s@h1`;
+    const taken = `10.1.0.2 in network ${made.name} is held by sandbox s on host h1`;
+    const message = `${taken}; ask for another, or for none and one is chosen`;
     expect(
       await refusalOf(create(made, { sandbox: 't', addresses: ['fd00::9', '10.1.0.2'].map(readIp) })),
     ).toMatchObject({
@@ -260,12 +262,15 @@ describe('what an endpoint asks for and somebody else has', () => {
       metadata: { endpointId: held.id, address: '10.1.0.2' },
     });
     expect(await refusalOf(create(made, { sandbox: 't', mac: held.mac }))).toMatchObject({
-      ...{ reason: 'MAC_TAKEN', message: `${held.mac} in network ${made.name} is held by s@h1` },
+      ...{
+        reason: 'MAC_TAKEN',
+        message: `${held.mac} in network ${made.name} is held by sandbox s on host h1; ask for another, or for none and one is made up`,
+      },
       violations: [{ field: 'mac' }],
     });
     await brain.committer.run((context) => deleteEndpoint(context, { id: held.id, hostId: undefined }), options);
     expect((await refusalOf(create(made, { sandbox: 't', addresses: [readIp('10.1.0.2')] }))).message).toBe(
-      `${message}, which is being removed; try again`,
+      `${taken}; it is being removed; try again`,
     );
   });
 });

@@ -9,7 +9,7 @@ import { putEndpoint, putResting } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
 import { guardKey, objectKey } from '../store/keys.js';
 import type { Context, Decision } from './decision.js';
-import { chooseAddresses } from './endpoint-addresses.js';
+import { chooseAddresses, describeHolder } from './endpoint-addresses.js';
 import { checkQuotas } from './endpoint-quota.js';
 import { aboutField, idTaken, networkNotFound } from './network.js';
 import { sameLabels, sameMembers } from './same.js';
@@ -226,7 +226,7 @@ export function refuseSandbox(view: View, network: Network, command: CreateEndpo
     ? undefined
     : {
         reason: 'QUOTA_REACHED',
-        message: `sandbox ${sandbox} on host ${host} is connected to ${String(others.size)} networks, which is the most that one can be`,
+        message: `sandbox ${sandbox} on host ${host} is connected to ${String(others.size)} networks, which is the most that one can be; disconnect it from one first`,
         metadata: { count: String(others.size), quota: String(SANDBOX_NETWORKS) },
       };
 }
@@ -235,13 +235,10 @@ export function refuseSandbox(view: View, network: Network, command: CreateEndpo
 export function refuseMac(view: View, network: Network, mac: Mac | undefined): Rejection | undefined {
   const holder = mac === undefined ? undefined : view.holderOfMac(network.id, mac);
   if (holder === undefined) return undefined;
-  const message = `${holder.mac} in network ${network.name} is held by ${describeEndpoint(view, holder)}`;
+  const advice =
+    holder.state === 'removing' ? 'it is being removed; try again' : 'ask for another, or for none and one is made up';
+  const message = `${holder.mac} in network ${network.name} is held by ${describeHolder(view, holder)}; ${advice}`;
   return { ...aboutField('mac', 'MAC_TAKEN', message), metadata: { endpointId: holder.id } };
-}
-
-/** `sandbox@host`, as people know an endpoint. */
-function describeEndpoint(view: View, { sandbox, hostId }: Endpoint): string {
-  return `${sandbox}@${view.hosts.get(hostId)?.name ?? hostId}`;
 }
 
 /** Random MACs meet once in 2^46; the guard would refuse one, this merely saves the round trip. */

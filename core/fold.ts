@@ -1,4 +1,5 @@
 /** What a host knows of the cluster, and the one function that brings it forward. */
+import { withEdits } from './edited-map.js';
 import type { EndpointId, HostId, NetworkId } from './ids.js';
 import type { Endpoint, Network, Peer } from './model.js';
 
@@ -44,41 +45,37 @@ export class UnknownNetwork extends Error {
 }
 
 /**
- * Pure: the view after `batch`, in order. Each network is copied at most once a batch, however many changes it holds.
- * Throws UnknownNetwork for a change without a snapshot before it.
+ * Pure: the view after `batch`, in order. A change costs about what it changes, whatever else the network holds. Throws
+ * UnknownNetwork for a change without a snapshot before it.
  */
 export function fold(view: HostView, batch: readonly (Snapshot | Change)[]): HostView {
   const next = new Map(view);
   const drafts = new Map<NetworkId, Draft>();
   for (const item of batch) {
     if (item.kind === 'snapshot') {
-      const draft = draftOf(item);
-      drafts.set(item.network.id, draft);
-      next.set(item.network.id, draft);
+      drafts.set(item.network.id, new Draft(viewOf(item)));
     } else if (item.kind === 'drop') {
       drafts.delete(item.networkId);
       next.delete(item.networkId);
     } else {
-      const draft = drafts.get(item.networkId) ?? copyOf(next.get(item.networkId), item.networkId);
-      drafts.set(item.networkId, draft);
-      next.set(item.networkId, draft);
-      if (item.network !== undefined) draft.network = item.network;
-      for (const endpoint of item.putEndpoints) draft.endpoints.set(endpoint.id, endpoint);
-      for (const id of item.dropEndpoints) draft.endpoints.delete(id);
-      for (const peer of item.putPeers) draft.peers.set(peer.hostId, peer);
-      for (const id of item.dropPeers) draft.peers.delete(id);
+      draftOf(item.networkId, drafts, next).take(item);
     }
   }
+  for (const [id, draft] of drafts) next.set(id, draft.finish());
   return next;
 }
 
-interface Draft {
-  network: Network;
-  endpoints: Map<EndpointId, Endpoint>;
-  peers: Map<HostId, Peer>;
+function draftOf(id: NetworkId, drafts: Map<NetworkId, Draft>, known: HostView): Draft {
+  const begun = drafts.get(id);
+  if (begun !== undefined) return begun;
+  const before = known.get(id);
+  if (before === undefined) throw new UnknownNetwork(id);
+  const draft = new Draft(before);
+  drafts.set(id, draft);
+  return draft;
 }
 
-function draftOf({ network, endpoints, peers }: Snapshot): Draft {
+function viewOf({ network, endpoints, peers }: Snapshot): NetworkView {
   return {
     network,
     endpoints: new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])),
@@ -86,7 +83,29 @@ function draftOf({ network, endpoints, peers }: Snapshot): Draft {
   };
 }
 
-function copyOf(known: NetworkView | undefined, id: NetworkId): Draft {
-  if (known === undefined) throw new UnknownNetwork(id);
-  return { network: known.network, endpoints: new Map(known.endpoints), peers: new Map(known.peers) };
+/** One network on its way to what a batch makes of it. */
+class Draft {
+  #network: Network;
+  readonly #endpoints = new Map<EndpointId, Endpoint | undefined>();
+  readonly #peers = new Map<HostId, Peer | undefined>();
+
+  constructor(readonly before: NetworkView) {
+    this.#network = before.network;
+  }
+
+  take(change: Change & { readonly kind: 'change' }): void {
+    if (change.network !== undefined) this.#network = change.network;
+    for (const endpoint of change.putEndpoints) this.#endpoints.set(endpoint.id, endpoint);
+    for (const id of change.dropEndpoints) this.#endpoints.set(id, undefined);
+    for (const peer of change.putPeers) this.#peers.set(peer.hostId, peer);
+    for (const id of change.dropPeers) this.#peers.set(id, undefined);
+  }
+
+  finish(): NetworkView {
+    return {
+      network: this.#network,
+      endpoints: withEdits(this.before.endpoints, this.#endpoints),
+      peers: withEdits(this.before.peers, this.#peers),
+    };
+  }
 }

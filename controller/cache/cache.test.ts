@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
 import { ipFromNumber, ipToNumber, parseIp } from '../../core/address.js';
 import { randomMac } from '../../core/mac.js';
+import { pause } from '../../core/lifetime.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { objectKey } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
-import { StoreUnavailable, type Put } from '../store/store.js';
+import { StoreUnavailable, type Put, type WatchBatch } from '../store/store.js';
 import { SILENT } from '../testing.js';
 import { Cache } from './cache.js';
 import { putEndpoint, putHost, putNetwork } from './objects.js';
@@ -37,6 +38,14 @@ class BreakingStore extends MemoryStore {
     this.lists += 1;
     if (this.away) throw new StoreUnavailable('away');
     return super.list(prefix, until);
+  }
+  /** Milliseconds that each batch takes to arrive. */
+  lagMs = 0;
+  override async *watch(options: Parameters<MemoryStore['watch']>[0]): AsyncGenerator<WatchBatch> {
+    for await (const batch of super.watch(options)) {
+      if (this.lagMs > 0) await pause(this.lagMs, options.signal);
+      yield batch;
+    }
   }
 }
 
@@ -146,6 +155,31 @@ describe('the cache', () => {
     await expect(cache.atLeast(foreign + 1n, signal)).rejects.toMatchObject({ reason: 'REVISION_AHEAD' });
     const impatient = AbortSignal.timeout(10);
     await expect(cache.atLeast(foreign + 1n, impatient)).rejects.toMatchObject({ name: 'TimeoutError' });
+  });
+});
+
+describe('a watch that is behind', () => {
+  it('is waited for while it comes, longer than patience lasts, without a listing', async () => {
+    await start();
+    const web = network();
+    store.lagMs = 20;
+    let last = 0n;
+    // Each change takes less than the cache's patience of 50 ms, and all of them take much more.
+    for (let change = 0; change < 12; change += 1) last = await write([putNetwork(web)]);
+    await cache.atLeast(last, signal);
+    expect(seen.filter(({ changes }) => changes.length > 0)).toHaveLength(12);
+    expect(store.lists).toBe(1);
+  });
+
+  it('is not waited for when it brings nothing any more', async () => {
+    await start();
+    store.lagMs = 20;
+    await write([putNetwork(network())]);
+    const last = await write([putNetwork(network({ vni: 2 }))]);
+    store.lagMs = 60_000;
+    await write([putNetwork(network({ vni: 3 }))]);
+    await cache.atLeast(last + 1n, signal);
+    expect(store.lists).toBe(2);
   });
 });
 

@@ -15,7 +15,7 @@ export interface CacheOptions {
   readonly log: Logger;
   /** Called for each stored value that cannot be read. */
   readonly onMalformed?: (key: string) => void;
-  /** Milliseconds a revision is waited for before the cache lists anew to find it. Default 1,000. */
+  /** Milliseconds without any news that a revision is waited for before the cache lists anew to find it. Default 1,000. */
   readonly patienceMs?: number;
   /**
    * The mod_revision of the cluster's identity that this is a cache of. Where the store shows another, nothing of that
@@ -107,7 +107,14 @@ export class Cache {
     };
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort, { once: true });
+    let seen = this.#view.revision;
     const patience = setTimeout(() => {
+      if (this.#view.revision > seen) {
+        // The watch is behind, and coming: to list a large cluster would only keep it longer.
+        seen = this.#view.revision;
+        patience.refresh();
+        return;
+      }
       this.#search(revision, signal).catch((error: unknown) => {
         waiter.reached.reject(asError(error));
       });

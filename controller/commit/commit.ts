@@ -24,6 +24,7 @@ import {
   type Transaction,
 } from '../store/store.js';
 import { placeOf } from '../store/transaction.js';
+import { Barriers } from './barriers.js';
 import { Recent } from './recent.js';
 import { Turns } from './turns.js';
 
@@ -81,6 +82,8 @@ export class Committer {
   readonly #underway = new Map<string, number>();
   /** Of commands that rewrite the same guards: decided beside each other all but one would only fail. */
   readonly #turns = new Turns();
+  /** Of commands that lost to others. */
+  readonly #barriers = new Barriers();
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -103,6 +106,7 @@ export class Committer {
     const { cache } = this.#options;
     const { signal } = options;
     using turn = this.#turns.open();
+    using barrier = this.#barriers.open();
     let retried = false;
     let full = false;
     let obstacle = '';
@@ -112,6 +116,12 @@ export class Committer {
       if (isRefusal(decision)) throw new WeftError(decision);
       if (decision.kind === 'done') return { result: decision.result, revision: cache.view.revision };
       const { transaction, moves } = decision;
+      const clear = barrier.wait(transaction, signal);
+      if (clear !== undefined) {
+        turn.leave();
+        await clear;
+        continue;
+      }
       const guards = guardsOf(transaction);
       const others = turn.take(guards, signal);
       if (others !== undefined) {
@@ -128,13 +138,14 @@ export class Committer {
         return { result: decision.result(committed.revision), revision: committed.revision };
       }
       if (typeof committed === 'object') {
+        barrier.raise(committed.failed);
         obstacle = await this.#learn(committed, signal);
         this.#scatter(moves, committed);
       } else {
         retried = true;
         full = committed === 'full';
       }
-      await pause(backoffMs(attempt, 2, 200), signal);
+      if (!barrier.hurries) await pause(backoffMs(attempt, 2, 200), signal);
     }
     throw new WeftError({
       reason: 'CONTENTION',

@@ -67,9 +67,13 @@ class Turn implements Disposable {
     await woken.promise;
   }
 
-  /** Lets those behind it have what it had. */
-  [Symbol.dispose](): void {
+  /** Lets those behind it have what it had; it may take again. */
+  leave(): void {
     this.#release(() => true);
+  }
+
+  [Symbol.dispose](): void {
+    this.leave();
   }
 
   #release(which: (key: string) => boolean): void {

@@ -159,6 +159,27 @@ describe('transactions that are asked for while another is on its way', () => {
   });
 });
 
+describe('what is passed over', () => {
+  it('is overtaken by nothing that it would lose to, and by all else', async () => {
+    const { store, commit } = setUp({ flights: 2 });
+    store.shut();
+    // Written under where it looks while it waits, again and again: it would wait for as long as that goes on.
+    const first = commit(claim('network/1'));
+    await later();
+    const shrink = commit({ compares: [{ kind: 'notNewer', prefix: 'network/', revision: 9n }], deletes: ['y'] });
+    const second = commit(claim('network/2'));
+    const elsewhere = commit(claim('elsewhere'));
+    await later();
+    expect(store.sent.map(({ puts }) => puts.map(({ key }) => key))).toEqual([['network/1'], ['elsewhere']]);
+    store.open();
+    await Promise.all([first, elsewhere, shrink, second]);
+    expect(store.sent.slice(2).map(({ puts, deletes }) => [...puts.map(({ key }) => key), ...deletes])).toEqual([
+      ['y'],
+      ['network/2'],
+    ]);
+  });
+});
+
 describe('a group', () => {
   it('that fails answers those who lost with their own failure, and commits the rest at once', async () => {
     const { store, commit } = setUp();

@@ -5,7 +5,7 @@
  */
 import { asError } from '../../core/errors.js';
 import { Departures } from './departures.js';
-import { Group, touchedBy, type Traveller } from './group.js';
+import { Footprint, Group, touchedBy, type Traveller } from './group.js';
 import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
 
 export interface GroupCommitOptions {
@@ -103,10 +103,15 @@ export class GroupCommit {
     });
   }
 
-  /** Takes the next group out of the queue: from its front what fits together, and is not being changed by another. */
+  /**
+   * Takes the next group out of the queue: from its front what fits together, and is not being changed by another. What
+   * is passed over is not overtaken by anything it clashes with: or what looks at much would wait for as long as others
+   * come that write there.
+   */
   #next(): Group<Member> {
     const group = this.#group([]);
     const passed: Member[] = [];
+    const ahead = new Footprint();
     let taken = 0;
     for (const member of this.#queue) {
       if (member.left) {
@@ -116,9 +121,14 @@ export class GroupCommit {
       const [first] = group.members;
       if (passed.length === PASSED_OVER || first?.alone === true) break;
       if (first !== undefined && member.alone) break;
-      const objection = this.#isChanging(member) ? 'clash' : group.add(member);
+      const { touched } = member;
+      const waits = this.#isChanging(member) || (passed.length > 0 && ahead.clashesWith(touched));
+      const objection = waits ? 'clash' : group.add(member);
       if (objection === 'full') break;
-      if (objection === 'clash') passed.push(member);
+      if (objection === 'clash') {
+        passed.push(member);
+        ahead.add(touched);
+      }
       taken += 1;
     }
     this.#queue = passed.concat(this.#queue.slice(taken));

@@ -61,7 +61,7 @@ export function touchedBy({ compares, puts, deletes, deletePrefixes = [] }: Tran
  * writes) must not be committed as one: all compares are made before any write, so each could pass on what the other
  * is just taking away.
  */
-class Footprint {
+export class Footprint {
   /** Whether a key that is touched is written. */
   readonly #keys = new Map<string, boolean>();
   readonly #readPrefixes: string[] = [];

@@ -100,7 +100,14 @@ class KernellessAgent implements AsyncDisposable {
       stream.cancel();
     };
     this.#stop.signal.addEventListener('abort', cancel, { once: true });
-    const hello = { hostId: this.#hostId, vtep: this.vtep, version: '0.1.0', epoch: this.#epoch, prefixes: undefined };
+    const hello = {
+      hostId: this.#hostId,
+      vtep: this.vtep,
+      version: '0.1.0',
+      epoch: this.#epoch,
+      clusterId: '',
+      prefixes: undefined,
+    };
     send({ $case: 'hello', value: hello });
     return new Promise((resolve) => {
       const end = (): void => {

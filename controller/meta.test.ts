@@ -29,7 +29,7 @@ describe('the cluster’s identity', () => {
   it('of a schema nobody here knows is refused in a sentence', async () => {
     const store = new MemoryStore();
     const { clusterId, epoch } = await loadOrCreateMeta(store, SILENT, signal);
-    await write(store, StoredMeta.encode({ clusterId, epoch, schema: 2, restoring: false }).finish());
+    await write(store, StoredMeta.encode(StoredMeta.fromPartial({ clusterId, epoch, schema: 2 })).finish());
     await expect(loadOrCreateMeta(store, SILENT, signal)).rejects.toThrow(
       'the store holds schema 2, and this controller knows 1',
     );
@@ -37,7 +37,7 @@ describe('the cluster’s identity', () => {
 
   it.each([
     ['nonsense', Buffer.from('\u0007\u00ff')],
-    ['no ids', StoredMeta.encode({ clusterId: '', epoch: '', schema: 1, restoring: false }).finish()],
+    ['no ids', StoredMeta.encode(StoredMeta.fromPartial({ schema: 1 })).finish()],
   ])('that is %s is refused', async (_, value) => {
     const store = new MemoryStore();
     await write(store, value);

@@ -15,6 +15,10 @@ export interface Meta {
   readonly clusterId: string;
   /** Revisions of different epochs do not compare. */
   readonly epoch: string;
+  /** Of before the last restores, newest first; none: nothing was ever restored here. */
+  readonly formerEpochs: readonly string[];
+  /** Up to where the restored backup knows what was written, and in which epoch; undefined: as above. */
+  readonly backup: { readonly epoch: string; readonly revision: bigint } | undefined;
   /** A restore is under way, or was broken off: the state is neither the one nor the other. */
   readonly restoring: boolean;
   /** The mod_revision of all this: where it is another, this is not the cluster's identity any more. */
@@ -56,12 +60,12 @@ async function loadOrCreate(store: Store, signal: AbortSignal): Promise<Meta> {
   const { entry } = await store.get(key, signal);
   if (entry !== undefined) return readMeta(entry);
   const made = { clusterId: randomUUID(), epoch: randomUUID() };
-  const value = StoredMeta.encode({ ...made, schema: SCHEMA, restoring: false }).finish();
+  const value = StoredMeta.encode(StoredMeta.fromPartial({ ...made, schema: SCHEMA })).finish();
   const outcome = await store.commit(
     { compares: [{ kind: 'absent', key }], puts: [{ key, value }], deletes: [] },
     signal,
   );
-  if (outcome.committed) return { ...made, restoring: false, metaRevision: outcome.revision };
+  if (outcome.committed) return readMeta({ value, modRevision: outcome.revision });
   const [first] = outcome.found;
   if (first === undefined) throw new UnusableStore('the store refuses the cluster’s identity, and shows none');
   return readMeta(first);
@@ -84,19 +88,20 @@ export async function untilMetaChanges(store: Store, { metaRevision }: Meta, sig
   }
 }
 
-function readMeta({ value, modRevision }: KeyValue): Meta {
+function readMeta({ value, modRevision }: Pick<KeyValue, 'value' | 'modRevision'>): Meta {
   let meta: StoredMeta;
   try {
     meta = StoredMeta.decode(value);
   } catch (error) {
     throw new UnusableStore(`${objectKey.meta()} in the store cannot be read: it is not Weft's`, { cause: error });
   }
-  const { clusterId, epoch, schema, restoring } = meta;
+  const { clusterId, epoch, schema, restoring, formerEpochs } = meta;
   if (schema !== SCHEMA) {
     throw new UnusableStore(
       `the store holds schema ${String(schema)}, and this controller knows ${String(SCHEMA)}: run the version of Weft that wrote it, or a newer one`,
     );
   }
   if (!isUuid(clusterId) || !isUuid(epoch)) throw new UnusableStore(`${objectKey.meta()} in the store is damaged`);
-  return { clusterId, epoch, restoring, metaRevision: modRevision };
+  const backup = meta.backupEpoch === '' ? undefined : { epoch: meta.backupEpoch, revision: meta.backupRevision };
+  return { clusterId, epoch, formerEpochs, backup, restoring, metaRevision: modRevision };
 }

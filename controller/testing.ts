@@ -246,6 +246,7 @@ export class ScriptedAgent {
         vtep: '192.0.2.1',
         version: '0.1.0',
         epoch: '',
+        clusterId: '',
         prefixes: undefined,
         ...hello,
         hostId: this.hostId,

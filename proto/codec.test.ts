@@ -7,7 +7,6 @@ import type { Endpoint, Host, Network } from '../core/model.js';
 import {
   decodeChange,
   decodeEndpoint,
-  decodeFrame,
   decodeHost,
   decodeNetwork,
   encodeEndpoint,
@@ -15,7 +14,7 @@ import {
   encodeNetwork,
   WireError,
 } from './codec.js';
-import { NetworkChange, NetworkFrame } from './gen/weft/v1/agent_sync.js';
+import { NetworkChange } from './gen/weft/v1/agent_sync.js';
 import { Endpoint as EndpointMessage, EndpointState } from './gen/weft/v1/endpoint.js';
 import { Host as HostMessage } from './gen/weft/v1/host.js';
 import { Network as NetworkMessage } from './gen/weft/v1/network.js';
@@ -135,7 +134,6 @@ describe('the wire', () => {
       ['host.number', wrongHost({ number: 0 })],
       ['host.number', wrongHost({ number: 70_000 })],
       ['host.vtep', wrongHost({ vtep: 'h1' })],
-      ['frame.network', () => decodeFrame(NetworkFrame.fromPartial({}))],
       ['change.network_id', () => decodeChange(NetworkChange.fromPartial({}))],
     ];
     for (const [field, run] of table) {

@@ -3,12 +3,12 @@
  * is a valid model object, whoever sent the message.
  */
 import { parseCidr, parseIp, type Cidr, type IpAddress } from '../core/address.js';
-import type { Change, Snapshot } from '../core/fold.js';
+import type { Change } from '../core/fold.js';
 import { parseEndpointId, parseHostId, parseNetworkId } from '../core/ids.js';
 import { parseMac } from '../core/mac.js';
 import type { Endpoint, EndpointState, Host, Network, Peer, Subnet } from '../core/model.js';
 import { isName } from '../core/name.js';
-import type { NetworkChange, NetworkDrop, NetworkFrame, Peer as PeerMessage } from './gen/weft/v1/agent_sync.js';
+import type { NetworkChange, NetworkDrop, Peer as PeerMessage } from './gen/weft/v1/agent_sync.js';
 import { EndpointState as WireState, type Endpoint as EndpointMessage } from './gen/weft/v1/endpoint.js';
 import { HostState, type Host as HostMessage } from './gen/weft/v1/host.js';
 import type { Network as NetworkMessage, Subnet as SubnetMessage } from './gen/weft/v1/network.js';
@@ -159,22 +159,12 @@ export function encodePeer({ hostId, vtep, number }: Peer): PeerMessage {
   return { hostId, vtep, number };
 }
 
-function decodePeer(message: PeerMessage): Peer {
+/** Throws WireError. */
+export function decodePeer(message: PeerMessage): Peer {
   return {
     hostId: need('peer.host_id', message.hostId, parseHostId),
     vtep: need('peer.vtep', message.vtep, parseIp),
     number: hostNumber('peer.number', message.number),
-  };
-}
-
-/** Throws WireError. */
-export function decodeFrame(message: NetworkFrame): Snapshot {
-  if (message.network === undefined) throw new WireError('frame.network', '');
-  return {
-    kind: 'snapshot',
-    network: decodeNetwork(message.network),
-    endpoints: message.endpoints.map(decodeEndpoint),
-    peers: message.peers.map(decodePeer),
   };
 }
 

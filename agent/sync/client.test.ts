@@ -3,12 +3,15 @@ import { Server, ServerCredentials, credentials, type ServerDuplexStream } from 
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WeftError } from '../../core/errors.js';
+import { newEndpointId } from '../../core/ids.js';
+import { CHANNEL_OPTIONS } from '../../proto/channel.js';
 import { encodeEndpoint, encodeNetwork, encodePeer } from '../../proto/codec.js';
+import { encodeFrame } from '../../proto/frame.js';
 import {
   AgentSyncServiceClient,
   AgentSyncServiceService,
+  SyncResponse,
   type SyncRequest,
-  type SyncResponse,
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import { encodeStatus } from '../../proto/status.js';
 import type { Cidr } from '../../core/address.js';
@@ -42,7 +45,13 @@ class Side {
 
   frame(number: number, revision: bigint, ...endpoints: ReturnType<typeof testEndpoint>[]): void {
     const network = encodeNetwork(testNetwork(number));
-    const value = { revision, network, endpoints: endpoints.map(encodeEndpoint), peers: [encodePeer(testPeer(2))] };
+    const value = {
+      revision,
+      network,
+      endpoints: endpoints.map(encodeEndpoint),
+      peers: [encodePeer(testPeer(2))],
+      more: false,
+    };
     this.say({ $case: 'frame', value });
   }
 
@@ -175,6 +184,25 @@ describe('following the cluster', () => {
         $case: 'hello',
         value: expect.objectContaining({ epoch: '', prefixes: { cidrs: ['192.0.2.0/24'] } }) as unknown,
       },
+  it('learns a network of more than a message may carry, and nothing of it when the stream ends amid it', async () => {
+    const labels = Object.fromEntries(Array.from({ length: 15 }, (_, at) => [`l${String(at)}`, 'x'.repeat(1_000)]));
+    const endpoints = Array.from({ length: 4_600 }, () => ({ ...ENDPOINT, id: newEndpointId(), labels }));
+    const parts = encodeFrame({ revision: 5n, network: testNetwork(1), endpoints, peers: [testPeer(2)] });
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+    expect(bytes).toBeGreaterThan(CHANNEL_OPTIONS['grpc.max_receive_message_length'] ?? Infinity);
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`);
+      const sent = sides.length === 1 ? parts.slice(0, 30) : parts;
+      for (const part of sent)
+        on.say(SyncResponse.decode(part).message ?? { $case: 'inSync', value: { revision: 0n } });
+      if (sides.length === 1) on.stream.end();
+      else on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    const known = await sync.state.until((state) => state.known, stop.signal);
+    expect([known.session, known.view.get(networkId(1))?.endpoints.size]).toEqual(['s2', 4_600]);
+  }, 20_000);
+
       { $case: 'prefixes', value: { cidrs: ['192.0.2.0/24', '203.0.113.0/24'] } },
     ]);
   });

@@ -174,7 +174,7 @@ export class SyncClient {
       signal.addEventListener('abort', cancel, { once: true });
       if (signal.aborted) cancel();
       const { epoch } = followed();
-      const hello = { hostId, vtep, version: VERSION, epoch, prefixes: { cidrs: [...prefixes.value] } };
+      const hello = { hostId, vtep, version: VERSION, epoch, clusterId: '', prefixes: { cidrs: [...prefixes.value] } };
       stream.write({ message: { $case: 'hello', value: hello } });
     });
   }

@@ -1,6 +1,7 @@
 /** What one sync stream has told so far: messages in, the view as of each InSync out. No I/O. */
 import { fold, type Change, type HostView, type Snapshot } from '../../core/fold.js';
-import { decodeChange, decodeDrop, decodeFrame } from '../../proto/codec.js';
+import { decodeChange, decodeDrop } from '../../proto/codec.js';
+import { FrameReader } from '../../proto/frame.js';
 import type { SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Known } from '../state/settled.js';
 
@@ -23,16 +24,24 @@ export class StreamReader {
   #welcome: Welcome | undefined;
   #view: HostView = new Map();
   #batch: (Snapshot | Change)[] = [];
+  readonly #frames = new FrameReader();
 
   /** Throws WireError, UnknownNetwork and StreamError: the two sides disagree, and the stream must begin anew. */
   read({ message }: SyncResponse): StreamEvent {
+    // A network of which a part was lost must not be taken for whole.
+    const { amid } = this.#frames;
+    if (amid !== undefined && message?.$case !== 'frame') {
+      throw new StreamError(`${message?.$case ?? 'something'} came amid the frame of network ${amid.id}`);
+    }
     switch (message?.$case) {
       case 'welcome':
         this.#welcome = message.value;
         return { kind: 'welcome', welcome: message.value };
-      case 'frame':
-        this.#batch.push(decodeFrame(message.value));
+      case 'frame': {
+        const snapshot = this.#frames.read(message.value);
+        if (snapshot !== undefined) this.#batch.push(snapshot);
         return NONE;
+      }
       case 'change':
         this.#batch.push(decodeChange(message.value));
         return NONE;

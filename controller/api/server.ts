@@ -40,7 +40,7 @@ const STOP_MS = 2_000;
 
 const OPTIONS = {
   'grpc.max_receive_message_length': 4 * 1024 * 1024,
-  // A network's frame is one message, and clients take as much.
+  // A page of endpoints with all their labels, and clients take as much.
   'grpc.max_send_message_length': 64 * 1024 * 1024,
   // More than one client may have under way (call-limit.ts): what is too many is refused with a sentence, and not kept
   // waiting. Of one connection; streams that never carry a request are bounded by this alone.

@@ -16,7 +16,7 @@ const ENTRIES_MAX = 64;
 const KEY_MAX = 128;
 const VALUE_MAX = 1_024;
 
-/** Most bytes of all labels of one thing: a network travels to its hosts in one message, with every endpoint's. */
+/** Most bytes of all labels of one thing: every host on a network gets those of all its endpoints. */
 const LABELS_BYTES = 16_384;
 
 /** What is wrong with a request, gathered while it is read. */

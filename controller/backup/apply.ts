@@ -22,9 +22,14 @@ const AT_ONCE = 8;
 /** Milliseconds for which a store that does not answer is waited for. */
 const PATIENCE_MS = 60_000;
 
+/** Epochs that are remembered: hosts that followed an older one have been away for as many restores. */
+const FORMER_EPOCHS = 100;
+
 export interface ApplyOptions {
   readonly store: Store;
-  readonly clusterId: string;
+  /** The backup's own identity, and its revision. */
+  readonly meta: StoredMeta;
+  readonly backupRevision: bigint;
   /** Those of the backup, from the beginning. */
   readonly entries: AsyncIterable<BackupEntry>;
   readonly signal: AbortSignal;
@@ -39,10 +44,11 @@ export interface Applied {
  * Throws WeftError RESTORE_UNFINISHED when another restore took over, STORE_FULL when there is no room for it, and
  * what the store throws; the store is then marked as restoring, until one is through.
  */
-export async function applyBackup({ store, clusterId, entries, signal }: ApplyOptions): Promise<Applied> {
-  const meta = { clusterId, epoch: randomUUID(), schema: SCHEMA };
-  const begun = await writeMeta(store, { ...meta, restoring: true }, undefined, signal);
-  const fence: Compare = { kind: 'unchanged', key: objectKey.meta(), modRevision: begun };
+export async function applyBackup(options: ApplyOptions): Promise<Applied> {
+  const { store, entries, signal } = options;
+  const begun = await begin(options);
+  const { meta } = begun;
+  const fence: Compare = { kind: 'unchanged', key: objectKey.meta(), modRevision: begun.modRevision };
   const there = new Map((await store.list(ROOT, signal)).entries.map(({ key, value }) => [key, value]));
   const batches = new Batches({ store, fence, signal });
   for await (const { key, value } of entries) {
@@ -52,33 +58,75 @@ export async function applyBackup({ store, clusterId, entries, signal }: ApplyOp
   }
   for (const key of there.keys()) if (isBackedUp(key)) await batches.drop(key);
   await batches.flush();
-  const revision = await writeMeta(store, { ...meta, restoring: false }, begun, signal);
+  const revision = await finish(begun, store, signal);
   return { epoch: meta.epoch, revision };
 }
 
-/** Puts the identity in the place of the one at `seen`; undefined: of whichever there is. Its mod_revision. */
-async function writeMeta(
-  store: Store,
-  meta: StoredMeta,
-  seen: bigint | undefined,
-  signal: AbortSignal,
-): Promise<bigint> {
-  const key = objectKey.meta();
-  const value = StoredMeta.encode(meta).finish();
+/** An identity as it stands in the store. */
+interface Written {
+  readonly meta: StoredMeta;
+  readonly modRevision: bigint;
+}
+
+/** Marks the store as restoring, whatever it holds, with the identity that it is to have. */
+function begin({ store, meta: backup, backupRevision, signal }: ApplyOptions): Promise<Written> {
+  const { clusterId, epoch: backupEpoch } = backup;
+  const epoch = randomUUID();
   return patiently(signal, async () => {
     while (true) {
-      const { entry } = await store.get(key, signal);
+      const there = await readMeta(store, signal);
       // A try of ours whose outcome did not become known. Nobody else writes this epoch.
-      if (entry !== undefined && Buffer.compare(entry.value, value) === 0) return entry.modRevision;
-      const modRevision = seen ?? entry?.modRevision ?? 0n;
-      const result = await store.commit(
-        { compares: [{ kind: 'unchanged', key, modRevision }], puts: [{ key, value }], deletes: [] },
-        signal,
-      );
-      if (result.committed) return result.revision;
-      if (seen !== undefined) throw overtaken();
+      if (there?.meta.epoch === epoch) return there;
+      const meta: StoredMeta = {
+        ...{ clusterId, epoch, schema: SCHEMA, restoring: true, backupEpoch, backupRevision },
+        formerEpochs: formerEpochs(there?.meta, backup),
+      };
+      const modRevision = await replaceMeta(store, meta, there?.modRevision ?? 0n, signal);
+      if (modRevision !== undefined) return { meta, modRevision };
     }
   });
+}
+
+/** Takes the mark away. The revision from which on the state is the restored one. */
+function finish({ meta: marked, modRevision: seen }: Written, store: Store, signal: AbortSignal): Promise<bigint> {
+  const meta = { ...marked, restoring: false };
+  return patiently(signal, async () => {
+    const there = await readMeta(store, signal);
+    if (there?.meta.epoch === meta.epoch && !there.meta.restoring) return there.modRevision;
+    const modRevision = await replaceMeta(store, meta, seen, signal);
+    if (modRevision === undefined) throw overtaken();
+    return modRevision;
+  });
+}
+
+/**
+ * The epochs that hosts may have followed until now, newest first: those of what is replaced, and those of the backup.
+ * Nobody follows one whose restore is not through.
+ */
+function formerEpochs(replaced: StoredMeta | undefined, backup: StoredMeta): string[] {
+  const both = replaced === undefined ? [backup] : [replaced, backup];
+  const epochs = both.flatMap(({ epoch, restoring, formerEpochs }) => [...(restoring ? [] : [epoch]), ...formerEpochs]);
+  return [...new Set(epochs)].slice(0, FORMER_EPOCHS);
+}
+
+/** The identity that is there, if there is one. */
+async function readMeta(store: Store, signal: AbortSignal): Promise<Written | undefined> {
+  const { entry } = await store.get(objectKey.meta(), signal);
+  return entry === undefined ? undefined : { meta: StoredMeta.decode(entry.value), modRevision: entry.modRevision };
+}
+
+/** Puts the identity in the place of the one at `seen`. Its mod_revision; undefined: another one is there by now. */
+async function replaceMeta(
+  store: Store,
+  meta: StoredMeta,
+  seen: bigint,
+  signal: AbortSignal,
+): Promise<bigint | undefined> {
+  const key = objectKey.meta();
+  const value = StoredMeta.encode(meta).finish();
+  const compares: Compare[] = [{ kind: 'unchanged', key, modRevision: seen }];
+  const result = await store.commit({ compares, puts: [{ key, value }], deletes: [] }, signal);
+  return result.committed ? result.revision : undefined;
 }
 
 /** Writes in transactions as large as they may be, some at a time; each can be repeated without harm. */

@@ -2,7 +2,7 @@
 import { WeftError } from '../../core/errors.js';
 import { isUuid } from '../../core/ids.js';
 import type { BackupRecord } from '../../proto/backup-file.js';
-import type { BackupEntry, BackupHeader } from '../../proto/gen/weft/v1/stored.js';
+import type { BackupEntry, BackupHeader, StoredMeta } from '../../proto/gen/weft/v1/stored.js';
 import { readObject } from '../cache/objects.js';
 import { SCHEMA } from '../meta.js';
 import { isGuardKey, parseObjectKey } from '../store/keys.js';
@@ -14,6 +14,11 @@ export interface BackupSummary {
   readonly networks: number;
   readonly endpoints: number;
   readonly hosts: number;
+}
+
+interface HasIdentity {
+  /** Of the cluster that was backed up. */
+  readonly identity: StoredMeta;
 }
 
 /**
@@ -29,7 +34,7 @@ export function isBackedUp(key: string): boolean {
  * Reads all records, which must be those of a whole file. Throws WeftError BACKUP_INVALID with what is wrong: a schema
  * or a kind of key that this Weft does not know, a value that cannot be read, keys out of order.
  */
-export async function checkBackup(records: AsyncIterable<BackupRecord>): Promise<BackupSummary> {
+export async function checkBackup(records: AsyncIterable<BackupRecord>): Promise<BackupSummary & HasIdentity> {
   let header: BackupHeader | undefined;
   let before = '';
   const counts = { network: 0, endpoint: 0, host: 0 };
@@ -51,11 +56,13 @@ export async function checkBackup(records: AsyncIterable<BackupRecord>): Promise
   }
   if (header?.meta === undefined) throw refused('it is empty');
   const { network: networks, endpoint: endpoints, host: hosts } = counts;
-  return { clusterId: header.meta.clusterId, revision: header.revision, networks, endpoints, hosts };
+  const { meta: identity, revision } = header;
+  return { identity, clusterId: identity.clusterId, revision, networks, endpoints, hosts };
 }
 
 function checkHeader({ meta, revision, version }: BackupHeader): void {
-  if (meta === undefined || !isUuid(meta.clusterId) || !isUuid(meta.epoch) || meta.restoring || revision < 1n) {
+  const epochs = [meta?.epoch ?? '', ...(meta?.formerEpochs ?? [])];
+  if (meta === undefined || !isUuid(meta.clusterId) || !epochs.every(isUuid) || meta.restoring || revision < 1n) {
     throw refused('its header is not one that Weft writes');
   }
   if (meta.schema !== SCHEMA) {

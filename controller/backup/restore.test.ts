@@ -75,6 +75,8 @@ class FailingStore implements Store {
   count: Store['count'] = (prefix, until) => this.inner.count(prefix, until);
   oldest: Store['oldest'] = (prefix, limit, until) => this.inner.oldest(prefix, limit, until);
   watch: Store['watch'] = (options) => this.inner.watch(options);
+  grantLease: Store['grantLease'] = (options, until) => this.inner.grantLease(options, until);
+  adoptLease: Store['adoptLease'] = (id, until) => this.inner.adoptLease(id, until);
   async commit(transaction: Transaction, until: AbortSignal): Promise<CommitResult> {
     this.commits += 1;
     if (this.commits !== this.at) return this.inner.commit(transaction, until);
@@ -99,7 +101,11 @@ describe('a restore', () => {
     expect(await stateOf(store)).toEqual(before);
     expect(restored).toMatchObject({ clusterId, networks: 1, endpoints: 2, hosts: 2 });
     expect(restored.epoch).not.toBe(epoch);
-    expect(await metaOf(store)).toEqual({ clusterId, epoch: restored.epoch, schema: 1, restoring: false });
+    const { revision } = (await headerOf(file)) ?? { revision: 0n };
+    expect(await metaOf(store)).toEqual({
+      ...{ clusterId, epoch: restored.epoch, schema: 1, restoring: false },
+      ...{ formerEpochs: [epoch], backupEpoch: epoch, backupRevision: revision },
+    });
     // Of the state as of its revision, another backup holds the same.
     expect(await keysIn(await backupOf(store))).toEqual(await keysIn(file));
   });
@@ -113,6 +119,29 @@ describe('a restore', () => {
     expect(own.clusterId).not.toBe(clusterId);
     expect(await metaOf(other)).toMatchObject({ clusterId, restoring: false });
     expect(await stateOf(other)).toEqual(await stateOf(store));
+  });
+
+  it('remembers every epoch that hosts may have followed, and not those of restores that were never through', async () => {
+    const store = await cluster();
+    const old = await backupOf(store);
+    const first = (await metaOf(store)).epoch;
+    const second = (await restore(store, old)).epoch;
+    const newer = await backupOf(store);
+    const broken = new FailingStore(store, 2, 'before', new Error('killed here'));
+    await expect(restore(broken, old)).rejects.toThrow('killed here');
+    const third = (await restore(store, old)).epoch;
+    expect((await metaOf(store)).formerEpochs).toEqual([second, first]);
+    // Another machine's cluster, whose hosts may have followed its own epoch until then, and one of the third since.
+    const other = new MemoryStore();
+    const own = await loadOrCreateMeta(other, SILENT, signal);
+    expect([own.formerEpochs, own.backup]).toEqual([[], undefined]);
+    await restore(other, newer);
+    const { formerEpochs, backup } = await loadOrCreateMeta(other, SILENT, signal);
+    expect(formerEpochs).toEqual([own.epoch, second, first]);
+    expect(backup).toEqual({ epoch: second, revision: (await headerOf(newer))?.revision });
+    for (let round = 0; round < 120; round += 1) await restore(store, old);
+    expect((await metaOf(store)).formerEpochs).toHaveLength(100);
+    expect((await metaOf(store)).formerEpochs).not.toContain(third);
   });
 
   it('that is broken off at any step is marked, and done again comes to the same end', async () => {
@@ -232,7 +261,7 @@ describe('a restore', () => {
 describe('a file that is not to be restored', () => {
   const header = (change: Partial<BackupHeader> = {}, meta: Partial<StoredMeta> = {}): BackupHeader => ({
     ...{ format: 1, revision: 100n, time: new Date(0), version: '0.1.0' },
-    meta: { ...{ clusterId: newHostId(), epoch: newHostId(), schema: 1, restoring: false }, ...meta },
+    meta: StoredMeta.fromPartial({ clusterId: newHostId(), epoch: newHostId(), schema: 1, ...meta }),
     ...change,
   });
   const entry = (key: string, change: Partial<BackupEntry> = {}): BackupEntry => ({
@@ -245,6 +274,7 @@ describe('a file that is not to be restored', () => {
     ['a newer schema', header({}, { schema: 2 }), [], /schema 2, and this controller knows 1/],
     ['no schema', header({}, { schema: 0 }), [], /schema 0/],
     ['an id that is none', header({}, { clusterId: 'x' }), [], /header/],
+    ['a former epoch that is none', header({}, { formerEpochs: [newHostId(), 'x'] }), [], /header/],
     ['an unfinished restore', header({}, { restoring: true }), [], /header/],
     ['a revision that cannot be', header({ revision: -1n }), [], /header/],
     ['a kind of guard nobody knows', header(), [entry(`${ROOT}g/tunnels/1`)], /no key that this Weft knows/],
@@ -288,6 +318,11 @@ describe('a file that is not to be restored', () => {
     expect((await store.get(objectKey.meta(), signal)).revision).toBe(metaRevision);
   }
 });
+
+async function headerOf(file: Buffer): Promise<BackupHeader | undefined> {
+  for await (const record of readBackup([file])) if (record.kind === 'header') return record.header;
+  return undefined;
+}
 
 async function keysIn(file: Buffer): Promise<string[]> {
   const keys: string[] = [];

@@ -2,7 +2,7 @@
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
 import { readBackup } from '../../proto/backup-file.js';
-import type { BackupEntry } from '../../proto/gen/weft/v1/stored.js';
+import type { BackupEntry, StoredMeta } from '../../proto/gen/weft/v1/stored.js';
 import type { Store } from '../store/store.js';
 import { applyBackup, type Applied } from './apply.js';
 import { checkBackup, type BackupSummary } from './check.js';
@@ -41,10 +41,10 @@ export class Restores implements AsyncDisposable {
     this.#busy = true;
     try {
       await using file = await spool(this.#options.directory, chunks, signal);
-      const summary = await checkBackup(readBackup(file.read()));
+      const { identity, ...summary } = await checkBackup(readBackup(file.read()));
       signal.throwIfAborted();
       log.warn({ ...summary, bytes: file.bytes }, 'restoring a backup');
-      const applying = this.#apply(file, summary);
+      const applying = this.#apply(file, identity, summary.revision);
       this.#applying = applying.catch(() => undefined);
       const applied = await applying;
       log.warn({ ...summary, ...applied }, 'restored a backup');
@@ -60,9 +60,9 @@ export class Restores implements AsyncDisposable {
     await this.#applying;
   }
 
-  #apply(file: Spool, { clusterId }: BackupSummary): Promise<Applied> {
+  #apply(file: Spool, meta: StoredMeta, backupRevision: bigint): Promise<Applied> {
     const entries = entriesOf(file);
-    return applyBackup({ store: this.#options.store, clusterId, entries, signal: this.#stop.signal });
+    return applyBackup({ store: this.#options.store, meta, backupRevision, entries, signal: this.#stop.signal });
   }
 }
 

@@ -4,15 +4,18 @@ import { systemClock } from '../../core/clock.js';
 import { WeftError } from '../../core/errors.js';
 import { fold, type HostView } from '../../core/fold.js';
 import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
+import { deferred } from '../../core/lifetime.js';
 import { randomMac } from '../../core/mac.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
-import { decodeChange, decodeDrop, decodeFrame } from '../../proto/codec.js';
+import { decodeChange, decodeDrop } from '../../proto/codec.js';
+import { FrameReader } from '../../proto/frame.js';
 import { SyncResponse } from '../../proto/gen/weft/v1/agent_sync.js';
 import { Cache } from '../cache/cache.js';
 import { putEndpoint, putHost, putNetwork, putResting } from '../cache/objects.js';
 import { objectKey } from '../store/keys.js';
+import { MAX_OPERATIONS } from '../store/transaction.js';
 import { MemoryStore } from '../store/memory.js';
-import type { Put } from '../store/store.js';
+import type { Put, WatchBatch } from '../store/store.js';
 import { SILENT } from '../testing.js';
 import { waitForConvergence } from './convergence.js';
 import { Fanout } from './fanout.js';
@@ -31,6 +34,7 @@ class FakeStream implements SessionStream {
   #kinds: string[] = [];
   #pending: Parameters<typeof fold>[1][number][] = [];
   #drained: (() => void)[] = [];
+  readonly #frames = new FrameReader();
 
   write(bytes: Uint8Array): boolean {
     this.bytes.push(bytes);
@@ -41,7 +45,8 @@ class FakeStream implements SessionStream {
       this.batches.push({ revision: message.value.revision, kinds: this.#kinds.splice(0) });
     } else {
       this.#kinds.push(message.$case);
-      if (message.$case === 'frame') this.#pending.push(decodeFrame(message.value));
+      const framed = message.$case === 'frame' ? this.#frames.read(message.value) : undefined;
+      if (framed !== undefined) this.#pending.push(framed);
       if (message.$case === 'change') this.#pending.push(decodeChange(message.value));
       if (message.$case === 'drop') this.#pending.push(decodeDrop(message.value));
     }
@@ -62,7 +67,19 @@ class FakeStream implements SessionStream {
   }
 }
 
-let store: MemoryStore;
+/** A store whose watch can be held up. */
+class LaggingStore extends MemoryStore {
+  held: Promise<undefined> | undefined;
+
+  override async *watch(options: Parameters<MemoryStore['watch']>[0]): AsyncGenerator<WatchBatch> {
+    for await (const batch of super.watch(options)) {
+      await this.held;
+      yield batch;
+    }
+  }
+}
+
+let store: LaggingStore;
 let cache: Cache;
 let fanout: Fanout;
 let stop: AbortController;
@@ -70,7 +87,7 @@ let running: Promise<void>;
 let encoded: string[];
 
 beforeEach(async () => {
-  store = new MemoryStore();
+  store = new LaggingStore();
   stop = new AbortController();
   cache = new Cache({ store, log: SILENT });
   running = cache.run(stop.signal);
@@ -280,8 +297,98 @@ describe('a stream', () => {
     stream.release();
     await inSync(stream, last);
     expect(known(stream)).toEqual(expected(h1.id));
-    expect(stream.batches.at(-1)?.kinds.toSorted()).toEqual(['drop', 'frame']);
+    expect([...new Set(stream.batches.at(-1)?.kinds)].toSorted()).toEqual(['drop', 'frame']);
     expect(session.queuedBytes).toBe(0);
+  });
+
+  /** A host on a network of more than a message may carry, and how many endpoints that has. */
+  async function large(): Promise<{ h1: Host; web: Network; count: number }> {
+    const [h1, web, count] = [host(1), network(1), 600];
+    await write([putHost(h1), putNetwork(web)]);
+    const labels = { filler: 'x'.repeat(8_000) };
+    for (let at = 0; at < count; at += 100) {
+      const some = Array.from({ length: 100 }, (_, each) => endpoint(web.id, h1.id, `s${String(at + each)}`));
+      await write(some.map((each) => putEndpoint({ ...each, labels })));
+    }
+    return { h1, web, count };
+  }
+
+  it('tells a large network in parts of a mebibyte, the same bytes to all, one at a time to who is slow', async () => {
+    const { h1, web, count } = await large();
+    const h2 = host(2);
+    const last = await write([putHost(h2), putEndpoint(endpoint(web.id, h2.id))]);
+    const slow = new FakeStream();
+    slow.full = true;
+    fanout.open({ host: h1, stream: slow, onBroken: () => undefined });
+    const { stream } = open(h2);
+    await inSync(stream, last);
+    const parts = stream.batches[0]?.kinds.length ?? 0;
+    expect(stream.batches[0]?.kinds).toEqual(['welcome', ...Array.from({ length: parts - 1 }, () => 'frame')]);
+    expect(parts).toBeGreaterThan(4);
+    for (const { length } of stream.bytes) expect(length).toBeLessThan(1024 * 1024 + 100);
+    expect(stream.view.get(web.id)?.endpoints.size).toBe(count + 1);
+    for (let at = 1; at < parts; at += 1) {
+      expect(slow.bytes).toHaveLength(at);
+      slow.release();
+      slow.full = true;
+      await until(() => {
+        expect(slow.bytes).toHaveLength(at + 1);
+      });
+      // Nothing of the network is known before all of it is.
+      expect([slow.bytes[at] === stream.bytes[at], slow.view.size]).toEqual([true, 0]);
+    }
+    slow.release();
+    await inSync(slow, last);
+    expect(encoded).toEqual(['frame']);
+    expect(known(slow)).toEqual(expected(h1.id));
+  });
+
+  it('changed in between parts of a frame, is told that afterwards', async () => {
+    const { h1, web } = await large();
+    const stream = new FakeStream();
+    stream.full = true;
+    fanout.open({ host: h1, stream, onBroken: () => undefined });
+    stream.release();
+    stream.full = true;
+    await until(() => {
+      expect(stream.bytes).toHaveLength(2);
+    });
+    const [first] = cache.view.endpointsOf(web.id).values();
+    if (first === undefined) throw new Error('no endpoint');
+    const revision = await write(
+      [putEndpoint(endpoint(web.id, h1.id, 'late'))],
+      [objectKey.endpoint(web.id, first.id)],
+    );
+    stream.release();
+    await inSync(stream, revision);
+    expect(stream.batches.at(-1)).toEqual({ revision, kinds: ['change'] });
+    expect(known(stream)).toEqual(expected(h1.id));
+  });
+
+  it('is told a network in full where more changed at once than any transaction changes', async () => {
+    const [h1, web] = [host(1), network(1)];
+    await write([putHost(h1), putNetwork(web), putEndpoint(endpoint(web.id, h1.id))]);
+    const { stream } = open(h1);
+    await inSync(stream, 1n);
+    const puts = (count: number, name: string) =>
+      Array.from({ length: count }, (_, at) => putEndpoint(endpoint(web.id, h1.id, `${name}${String(at)}`)));
+    // As much as a transaction can.
+    await inSync(stream, await write(puts(MAX_OPERATIONS, 'a')));
+    expect(stream.batches.at(-1)?.kinds).toEqual(['change']);
+    // What a cache finds at one revision when history was compacted while its watch was away.
+    const held = deferred<undefined>();
+    store.held = held.promise;
+    let revision = 0n;
+    for (let round = 0; round < 12; round += 1) {
+      const transaction = { compares: [], puts: puts(100, `b${String(round)}-`), deletes: [] };
+      ({ revision } = await store.commit(transaction, never));
+    }
+    store.compact(revision);
+    held.resolve(undefined);
+    await inSync(stream, revision);
+    const last = stream.batches.filter(({ revision: at }) => at === revision);
+    expect(last.flatMap(({ kinds }) => kinds)).toEqual(['frame']);
+    expect(known(stream)).toEqual(expected(h1.id));
   });
 
   it('ends when a newer one of its host comes, and is told no more', async () => {

@@ -5,8 +5,8 @@ import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Host } from '../../core/model.js';
 import type { Cache } from '../cache/cache.js';
 import type { ChangeSet, View } from '../cache/view.js';
-import { Frames, encodeChange, encodeDrop, encodeWelcome, type Encoded } from './frames.js';
-import { Session, type Item, type SessionStream } from './session.js';
+import { Frames, encodeChange, encodeDrop, encodeWelcome, isMuch, type Encoded } from './frames.js';
+import { Session, type Item, type Refresh, type SessionStream } from './session.js';
 import { deltasOf, spanOf, type NetworkDelta } from './span.js';
 
 /** Changes that arrive within this time travel together: one write, one batch, one ack. */
@@ -185,23 +185,25 @@ export class Fanout implements Disposable {
   /** Puts what a network's delta means into the hosts' lists; nothing is encoded that no open stream needs. */
   #address(delta: NetworkDelta, revision: bigint, items: Map<HostId, Item[]>): void {
     const { networkId, joined, left, stayed } = delta;
-    const give = (hosts: ReadonlySet<HostId>, encode: () => Encoded | undefined): void => {
-      let bytes: Encoded | undefined;
+    const give = (hosts: ReadonlySet<HostId>, encode: () => readonly Encoded[] | undefined): void => {
+      let added: readonly Item[] | undefined;
       for (const host of hosts) {
         if (!this.#sessions.has(host)) continue;
-        bytes ??= encode();
-        if (bytes === undefined) return;
+        added ??= encode()?.map((bytes) => ({ networkId, bytes }));
+        if (added === undefined) return;
         const list = items.get(host);
-        if (list === undefined) items.set(host, [{ networkId, bytes }]);
-        else list.push({ networkId, bytes });
+        if (list === undefined) items.set(host, [...added]);
+        else list.push(...added);
       }
     };
-    give(stayed, () => {
+    const frame = () => this.#frames.of(this.view, networkId);
+    const change = () => {
       this.#options.observer.encoded('change');
-      return encodeChange(delta, revision);
-    });
-    give(joined, () => this.#frames.of(this.view, networkId));
-    give(left, () => encodeDrop(networkId, revision));
+      return [encodeChange(delta, revision)];
+    };
+    give(stayed, isMuch(delta) ? frame : change);
+    give(joined, frame);
+    give(left, () => [encodeDrop(networkId, revision)]);
   }
 
   #flush(): void {
@@ -210,14 +212,11 @@ export class Fanout implements Disposable {
     this.#dirty.clear();
   }
 
-  #refresh(
-    host: HostId,
-    networks: Iterable<NetworkId>,
-  ): { readonly revision: bigint; readonly items: readonly Encoded[] } {
+  #refresh(host: HostId, networks: Iterable<NetworkId>): ReturnType<Refresh> {
     const { view } = this;
     const span = spanOf(view, host);
-    const items = [...networks].map((id) =>
-      span.has(id) ? (this.#frames.of(view, id) ?? encodeDrop(id, view.revision)) : encodeDrop(id, view.revision),
+    const items = [...networks].flatMap(
+      (id) => (span.has(id) ? this.#frames.of(view, id) : undefined) ?? [encodeDrop(id, view.revision)],
     );
     return { revision: view.revision, items };
   }

@@ -1,6 +1,8 @@
 /** The bytes that streams carry, encoded once and shared by all of them. */
 import type { HostId, NetworkId } from '../../core/ids.js';
+import type { Network } from '../../core/model.js';
 import { encodeEndpoint, encodeNetwork, encodePeer } from '../../proto/codec.js';
+import { encodeFrame } from '../../proto/frame.js';
 import { SyncResponse, type Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { View } from '../cache/view.js';
 import { hostsOf, toPeer, type NetworkDelta } from './span.js';
@@ -27,6 +29,17 @@ export function encodeDrop(networkId: NetworkId, revision: bigint): Encoded {
   return encode({ $case: 'drop', value: { networkId, revision } });
 }
 
+/**
+ * Endpoints and hosts that one message tells changes of. A transaction has fewer by far, and is at most 1 MiB in all;
+ * only a cache that has listed the store anew, after its watch fell too far behind, finds more at once.
+ */
+const CHANGE_ITEMS = 1_024;
+
+/** Whether a change is so much that the network is told in full in its place. */
+export function isMuch({ putEndpoints, dropEndpoints, putPeers, dropPeers }: NetworkDelta): boolean {
+  return putEndpoints.length + dropEndpoints.length + putPeers.length + dropPeers.length > CHANGE_ITEMS;
+}
+
 /** What the hosts that have the network already need to hear. */
 export function encodeChange(delta: NetworkDelta, revision: bigint): Encoded {
   const { networkId, network, putEndpoints, dropEndpoints, putPeers, dropPeers } = delta;
@@ -44,19 +57,22 @@ export function encodeChange(delta: NetworkDelta, revision: bigint): Encoded {
   });
 }
 
+/** A frame's parts, to be sent one right after the other. */
+type Parts = readonly Encoded[];
+
 /** Networks in full. A frame is kept until its network is touched, within a bound, the one used longest ago going first. */
 export class Frames {
-  readonly #kept = new Map<NetworkId, Encoded>();
+  readonly #kept = new Map<NetworkId, Parts>();
   #bytes = 0;
 
   constructor(readonly onEncode: () => void) {}
 
   /** The network's frame at the view's revision; undefined when there is no such network. */
-  of(view: View, id: NetworkId): Encoded | undefined {
+  of(view: View, id: NetworkId): Parts | undefined {
     const network = view.networks.get(id);
     if (network === undefined) return undefined;
     const kept = this.#kept.get(id);
-    const frame = kept ?? this.#encode(view, id);
+    const frame = kept ?? this.#encode(view, network);
     // To the end: the first of the map is the one to go.
     this.#kept.delete(id);
     this.#kept.set(id, frame);
@@ -65,28 +81,27 @@ export class Frames {
 
   /** Forgets what a revision has made untrue. */
   touched(id: NetworkId): void {
-    this.#bytes -= this.#kept.get(id)?.length ?? 0;
+    this.#bytes -= bytesOf(this.#kept.get(id) ?? []);
     this.#kept.delete(id);
   }
 
-  #encode(view: View, id: NetworkId): Encoded {
-    const network = view.networks.get(id);
+  #encode(view: View, network: Network): Parts {
+    const { id } = network;
     const peers = [...hostsOf(view, id)].map((host: HostId) => view.hosts.get(host));
-    const frame = encode({
-      $case: 'frame',
-      value: {
-        revision: view.revision,
-        network: network === undefined ? undefined : encodeNetwork(network),
-        endpoints: [...view.endpointsOf(id).values()].map(encodeEndpoint),
-        peers: peers.filter((host) => host !== undefined).map((host) => encodePeer(toPeer(host))),
-      },
+    const frame = encodeFrame({
+      ...{ revision: view.revision, network, endpoints: view.endpointsOf(id).values() },
+      peers: peers.filter((host) => host !== undefined).map(toPeer),
     });
     this.onEncode();
-    this.#bytes += frame.length;
+    this.#bytes += bytesOf(frame);
     for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= KEPT_BYTES) break;
       this.touched(oldest);
     }
     return frame;
   }
+}
+
+function bytesOf(parts: Parts): number {
+  return parts.reduce((bytes, part) => bytes + part.length, 0);
 }

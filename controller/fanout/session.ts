@@ -21,10 +21,10 @@ export interface SessionStream {
   end(reason: WeftError): void;
 }
 
-/** Networks as they are now: a frame where the host's span has them, a drop where not. */
+/** Networks as they are now: a frame where the host's span has them, a drop where not. The list is the caller's. */
 export type Refresh = (networks: Iterable<NetworkId>) => {
   readonly revision: bigint;
-  readonly items: readonly Encoded[];
+  readonly items: Encoded[];
 };
 
 export interface SessionOptions {
@@ -169,7 +169,9 @@ export class Session {
       }
       while (!this.#ended && !this.#held && (this.#queue.length > 0 || this.#stale !== undefined)) {
         const { revision, items } = this.#take();
-        for (const item of items) await this.#write(item);
+        // What has been sent is let go at once: networks are megabytes, and the host may be slow.
+        items.reverse();
+        for (let item = items.pop(); item !== undefined; item = items.pop()) await this.#write(item);
         // Told before it is written: the answer may be here before the write returns.
         this.#inSyncRevision = revision;
         await this.#write(encodeInSync(revision));
@@ -180,7 +182,7 @@ export class Session {
     }
   }
 
-  #take(): { readonly revision: bigint; readonly items: readonly Encoded[] } {
+  #take(): ReturnType<Refresh> {
     const stale = this.#stale;
     const queue = this.#queue;
     this.#queue = [];

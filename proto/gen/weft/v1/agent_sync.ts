@@ -47,7 +47,11 @@ export interface Hello {
   version: string;
   /** The epoch the agent last followed; empty at first. */
   epoch: string;
-  prefixes: HostPrefixes | undefined;
+  prefixes:
+    | HostPrefixes
+    | undefined;
+  /** The cluster of that epoch. */
+  clusterId: string;
 }
 
 /** Subnets that the host's own interfaces and routes lead to, without Weft's: "192.0.2.0/24". Sent again when they change. */
@@ -115,16 +119,21 @@ export interface Welcome {
   declare: boolean;
 }
 
-/** A network in full, as of `revision`. Takes the place of all that was known of it. */
+/**
+ * A network in full, as of `revision`. Takes the place of all that was known of it. What is too much for one message
+ * comes in several, with nothing else between them; all have the revision, and the first alone has `network`.
+ */
 export interface NetworkFrame {
   revision: bigint;
   network: Network | undefined;
   endpoints: Endpoint[];
   /** Every host with an endpoint in the network. */
   peers: Peer[];
+  /** Another one follows, and none of them counts before the last is here. */
+  more: boolean;
 }
 
-/** What changed in a network that the host already has. */
+/** What changed in a network that the host already has. Where that is much, a NetworkFrame comes in its place. */
 export interface NetworkChange {
   revision: bigint;
   networkId: string;
@@ -340,7 +349,7 @@ export const SyncRequest: MessageFns<SyncRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { hostId: "", vtep: "", version: "", epoch: "", prefixes: undefined };
+  return { hostId: "", vtep: "", version: "", epoch: "", prefixes: undefined, clusterId: "" };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -359,6 +368,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.prefixes !== undefined) {
       HostPrefixes.encode(message.prefixes, writer.uint32(42).fork()).join();
+    }
+    if (message.clusterId !== "") {
+      writer.uint32(50).string(message.clusterId);
     }
     return writer;
   },
@@ -416,6 +428,14 @@ export const Hello: MessageFns<Hello> = {
             message.prefixes = HostPrefixes.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -439,6 +459,11 @@ export const Hello: MessageFns<Hello> = {
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
       prefixes: isSet(object.prefixes) ? HostPrefixes.fromJSON(object.prefixes) : undefined,
+      clusterId: isSet(object.clusterId)
+        ? globalThis.String(object.clusterId)
+        : isSet(object.cluster_id)
+        ? globalThis.String(object.cluster_id)
+        : "",
     };
   },
 
@@ -459,6 +484,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.prefixes !== undefined) {
       obj.prefixes = HostPrefixes.toJSON(message.prefixes);
     }
+    if (message.clusterId !== "") {
+      obj.clusterId = message.clusterId;
+    }
     return obj;
   },
 
@@ -474,6 +502,7 @@ export const Hello: MessageFns<Hello> = {
     message.prefixes = (object.prefixes !== undefined && object.prefixes !== null)
       ? HostPrefixes.fromPartial(object.prefixes)
       : undefined;
+    message.clusterId = object.clusterId ?? "";
     return message;
   },
 };
@@ -1261,7 +1290,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseNetworkFrame(): NetworkFrame {
-  return { revision: 0n, network: undefined, endpoints: [], peers: [] };
+  return { revision: 0n, network: undefined, endpoints: [], peers: [], more: false };
 }
 
 export const NetworkFrame: MessageFns<NetworkFrame> = {
@@ -1280,6 +1309,9 @@ export const NetworkFrame: MessageFns<NetworkFrame> = {
     }
     for (const v of message.peers) {
       Peer.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(40).bool(message.more);
     }
     return writer;
   },
@@ -1329,6 +1361,14 @@ export const NetworkFrame: MessageFns<NetworkFrame> = {
             message.peers.push(Peer.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1349,6 +1389,7 @@ export const NetworkFrame: MessageFns<NetworkFrame> = {
         ? object.endpoints.map((e: any) => Endpoint.fromJSON(e))
         : [],
       peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => Peer.fromJSON(e)) : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
     };
   },
 
@@ -1366,6 +1407,9 @@ export const NetworkFrame: MessageFns<NetworkFrame> = {
     if (message.peers?.length) {
       obj.peers = message.peers.map((e) => Peer.toJSON(e));
     }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
     return obj;
   },
 
@@ -1380,6 +1424,7 @@ export const NetworkFrame: MessageFns<NetworkFrame> = {
       : undefined;
     message.endpoints = object.endpoints?.map((e) => Endpoint.fromPartial(e)) || [];
     message.peers = object.peers?.map((e) => Peer.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };
@@ -1853,7 +1898,7 @@ export const Peer: MessageFns<Peer> = {
 export type AgentSyncServiceService = typeof AgentSyncServiceService;
 export const AgentSyncServiceService = {
   /**
-   * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
+   * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
    * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
    * an answer covers every earlier one.
@@ -1871,7 +1916,7 @@ export const AgentSyncServiceService = {
 
 export interface AgentSyncServiceServer extends UntypedServiceImplementation {
   /**
-   * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
+   * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
    * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
    * an answer covers every earlier one.
@@ -1881,7 +1926,7 @@ export interface AgentSyncServiceServer extends UntypedServiceImplementation {
 
 export interface AgentSyncServiceClient extends Client {
   /**
-   * The agent says Hello once; the controller answers Welcome, one NetworkFrame for each network in the host's span, and
+   * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
    * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
    * an answer covers every earlier one.

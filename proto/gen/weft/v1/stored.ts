@@ -24,6 +24,14 @@ export interface StoredMeta {
   schema: number;
   /** A restore is under way, or was broken off: nothing is to be changed or told to agents until one is through. */
   restoring: boolean;
+  /**
+   * Those before, of what was restored and of what stood in its place, newest first and not without end; none: nothing
+   * was ever restored here. Only a host that followed one of them may have something to declare.
+   */
+  formerEpochs: string[];
+  /** Where the backup that was restored last was taken: what was written up to there, the backup knows. */
+  backupEpoch: string;
+  backupRevision: bigint;
 }
 
 /** An address that nobody holds, for as long as this is there. */
@@ -74,7 +82,15 @@ export interface BackupTrailer {
 }
 
 function createBaseStoredMeta(): StoredMeta {
-  return { clusterId: "", epoch: "", schema: 0, restoring: false };
+  return {
+    clusterId: "",
+    epoch: "",
+    schema: 0,
+    restoring: false,
+    formerEpochs: [],
+    backupEpoch: "",
+    backupRevision: 0n,
+  };
 }
 
 export const StoredMeta: MessageFns<StoredMeta> = {
@@ -90,6 +106,18 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     }
     if (message.restoring !== false) {
       writer.uint32(32).bool(message.restoring);
+    }
+    for (const v of message.formerEpochs) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.backupEpoch !== "") {
+      writer.uint32(50).string(message.backupEpoch);
+    }
+    if (message.backupRevision !== 0n) {
+      if (BigInt.asIntN(64, message.backupRevision) !== message.backupRevision) {
+        throw new globalThis.Error("value provided for field message.backupRevision of type int64 too large");
+      }
+      writer.uint32(56).int64(message.backupRevision);
     }
     return writer;
   },
@@ -139,6 +167,30 @@ export const StoredMeta: MessageFns<StoredMeta> = {
             message.restoring = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.formerEpochs.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.backupEpoch = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.backupRevision = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -161,6 +213,21 @@ export const StoredMeta: MessageFns<StoredMeta> = {
       epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
       schema: isSet(object.schema) ? globalThis.Number(object.schema) : 0,
       restoring: isSet(object.restoring) ? globalThis.Boolean(object.restoring) : false,
+      formerEpochs: globalThis.Array.isArray(object?.formerEpochs)
+        ? object.formerEpochs.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.former_epochs)
+        ? object.former_epochs.map((e: any) => globalThis.String(e))
+        : [],
+      backupEpoch: isSet(object.backupEpoch)
+        ? globalThis.String(object.backupEpoch)
+        : isSet(object.backup_epoch)
+        ? globalThis.String(object.backup_epoch)
+        : "",
+      backupRevision: isSet(object.backupRevision)
+        ? BigInt(object.backupRevision)
+        : isSet(object.backup_revision)
+        ? BigInt(object.backup_revision)
+        : 0n,
     };
   },
 
@@ -178,6 +245,15 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     if (message.restoring !== false) {
       obj.restoring = message.restoring;
     }
+    if (message.formerEpochs?.length) {
+      obj.formerEpochs = message.formerEpochs;
+    }
+    if (message.backupEpoch !== "") {
+      obj.backupEpoch = message.backupEpoch;
+    }
+    if (message.backupRevision !== 0n) {
+      obj.backupRevision = message.backupRevision.toString();
+    }
     return obj;
   },
 
@@ -190,6 +266,11 @@ export const StoredMeta: MessageFns<StoredMeta> = {
     message.epoch = object.epoch ?? "";
     message.schema = object.schema ?? 0;
     message.restoring = object.restoring ?? false;
+    message.formerEpochs = object.formerEpochs?.map((e) => e) || [];
+    message.backupEpoch = object.backupEpoch ?? "";
+    message.backupRevision = (object.backupRevision !== undefined && object.backupRevision !== null)
+      ? BigInt(object.backupRevision)
+      : 0n;
     return message;
   },
 };

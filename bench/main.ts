@@ -1,52 +1,32 @@
-/** `npm run bench -- [NAME...] [--json]`: runs benchmarks one after another, each beside its peer. */
-import { availableParallelism } from 'node:os';
-import { renderTable } from '../cli/output/table.js';
-import { attach } from './attach.js';
-import type { Bench, BenchResult } from './bench.js';
-import { ipam } from './ipam.js';
-import { netlink } from './netlink.js';
-import { throughput } from './throughput.js';
+/** `npm run bench -- [NAME...] [--json]`: runs benchmarks one after another, each beside its peer, and leaves nothing. */
+import { BENCHES } from './catalogue.js';
+import { parseCommandLine } from './command-line.js';
+import { runContained } from './containment.js';
+import { checkoutDirectory } from '../e2e/lab/layout.js';
 
-const BENCHES: readonly Bench[] = [netlink, throughput, attach, ipam];
+/** Minutes for one benchmark, also on a machine that is busy. */
+const MINUTES = 10;
 
-/** Returns the exit status. */
+/** Returns the exit status: 2 for a mistake in the command line, 128 + n where signal n ended it. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const json = argv.includes('--json');
-  const names = argv.filter((word) => word !== '--json');
-  const unknown = names.filter((name) => !BENCHES.some((bench) => bench.name === name));
-  if (unknown.length > 0) {
-    const known = BENCHES.map(({ name, about }) => `  ${name.padEnd(12)}${about}`).join('\n');
-    process.stderr.write(`bench: there is no ${unknown.join(', ')}; there are:\n${known}\n`);
+  const command = parseCommandLine(argv, BENCHES);
+  if (command.kind === 'help') {
+    process.stdout.write(command.text);
+    return 0;
+  }
+  if (command.kind === 'mistake') {
+    process.stderr.write(command.text);
     return 2;
   }
-  const say = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
-  say(`node ${process.version}, ${String(availableParallelism())} processors`);
-  const results: BenchResult[] = [];
-  for (const bench of BENCHES) {
-    if (names.length > 0 && !names.includes(bench.name)) continue;
-    say(`${bench.name}: ${bench.about}`);
-    results.push(
-      await bench.run((text) => {
-        say(`  ${text}`);
-      }),
-    );
+  if (process.getuid?.() !== 0) {
+    process.stderr.write('bench: runs in namespaces of its own, which takes root\n');
+    return 1;
   }
-  process.stdout.write(json ? `${JSON.stringify({ results })}\n` : `${render(results)}\n`);
-  return 0;
-}
-
-/** Pure. One row a figure. */
-function render(results: readonly BenchResult[]): string {
-  const rows = results.flatMap(({ name, metrics, ratios }) => [
-    ...Object.entries(metrics).map(([figure, value]) => [name, figure, renderNumber(value)]),
-    ...Object.entries(ratios).map(([figure, value]) => [name, figure, `${value.toFixed(2)}x`]),
-  ]);
-  return renderTable(['BENCH', 'FIGURE', 'VALUE'], rows);
-}
-
-function renderNumber(value: number): string {
-  if (Number.isInteger(value) && value < 1000) return String(value);
-  return value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(4);
+  const runner = [process.execPath, `${checkoutDirectory()}/deploy/start.js`, 'bench/runner', ...argv];
+  return runContained(runner, {
+    limitMs: command.names.length * MINUTES * 60_000,
+    say: (text) => {
+      process.stderr.write(`bench: ${text}\n`);
+    },
+  });
 }

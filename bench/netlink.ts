@@ -1,6 +1,7 @@
 /** Forwarding entries and neighbours a second by our netlink, beside iproute2's batches of the same entries. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ipFromNumber, type IpAddress } from '../core/address.js';
 import { macFromBytes, type Mac } from '../core/mac.js';
@@ -39,7 +40,7 @@ export const netlink: Bench = {
 };
 
 function run(say: (text: string) => void): BenchResult {
-  const directory = mkdtempSync('/run/weft-bench-netlink-');
+  const directory = mkdtempSync(join(tmpdir(), 'weft-bench-netlink-'));
   try {
     const endpoints = Array.from({ length: ENDPOINTS }, (_, index) => endpoint(index));
     const ours = weft(endpoints);

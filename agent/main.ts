@@ -15,7 +15,10 @@ export async function main(argv: readonly string[]): Promise<number> {
       return enterSandbox(parsed.flags);
     }
     case 'run': {
-      const [{ run }, { parseControllers }] = await Promise.all([import('./run.js'), import('../proto/channel.js')]);
+      const [{ run }, { parseControllers }] = await Promise.all([
+        import('./run.js'),
+        import('../proto/controller-list.js'),
+      ]);
       try {
         parseControllers(parsed.flags.controller);
       } catch (error) {

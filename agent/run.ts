@@ -8,7 +8,9 @@ import type { IpAddress } from '../core/address.js';
 import { WeftError } from '../core/errors.js';
 import type { HostId } from '../core/ids.js';
 import { anySignal, withDeadline } from '../core/lifetime.js';
-import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
+import { CHANNEL_OPTIONS, loadCredentials } from '../proto/channel.js';
+import { ControllerChannel, shuffled } from '../proto/controller-channel.js';
+import { parseControllers } from '../proto/controller-list.js';
 import { AgentSyncServiceClient } from '../proto/gen/weft/v1/agent_sync.js';
 import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
@@ -73,7 +75,8 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
 
   const controllerName = `the controller at ${flags.controller}`;
   const channelCredentials = await loadCredentials(flags.tlsDir);
-  const channel = openChannel(parseControllers(flags.controller), channelCredentials);
+  // Shuffled: hosts that have the same list are to spread over its controllers.
+  const channel = new ControllerChannel(shuffled(parseControllers(flags.controller)), channelCredentials);
   stack.defer(() => {
     channel.close();
   });
@@ -81,6 +84,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   const sync = new SyncClient({
     client: new AgentSyncServiceClient('', channelCredentials, options),
     controller: controllerName,
+    way: channel,
     hostId,
     vtep,
     followed: () => followed.value,

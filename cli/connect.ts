@@ -1,12 +1,15 @@
 /** The clients of a command: those of the controllers over one channel, and that of this host's agent. */
 import { credentials } from '@grpc/grpc-js';
 import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
-import { CHANNEL_OPTIONS, loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
+import { CHANNEL_OPTIONS, loadCredentials } from '../proto/channel.js';
+import { ControllerChannel } from '../proto/controller-channel.js';
+import { parseControllers } from '../proto/controller-list.js';
 import { ClusterServiceClient } from '../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
 import { SandboxServiceClient } from '../proto/gen/weft/v1/sandbox.js';
+import { askAny } from './ask-any.js';
 import type { Invocation } from './invocation.js';
 
 /** Limits of one call other than the command's own. */
@@ -40,20 +43,20 @@ export interface Agent extends Disposable {
 /** Throws WeftError ARGUMENT_INVALID for a malformed list, NOT_IDENTIFIED without credentials. Nothing is sent yet. */
 export async function connectControllers(invocation: Invocation): Promise<Controllers> {
   const { controllers, tlsDir } = invocation.globals;
-  const target = parseControllers(controllers);
+  const places = parseControllers(controllers);
   const secrets = await loadCredentials(tlsDir);
-  const channel = openChannel(target, secrets);
+  const channel = new ControllerChannel(places, secrets);
   const options = { channelOverride: channel };
   const context = contextOf(invocation, {
     name: `the controller at ${controllers}`,
     unavailable: 'CONTROLLER_UNAVAILABLE',
   });
   return {
-    networks: new NetworkServiceClient(target, secrets, options),
-    endpoints: new EndpointServiceClient(target, secrets, options),
-    hosts: new HostServiceClient(target, secrets, options),
-    cluster: new ClusterServiceClient(target, secrets, options),
-    ask: askWith(context),
+    networks: new NetworkServiceClient('', secrets, options),
+    endpoints: new EndpointServiceClient('', secrets, options),
+    hosts: new HostServiceClient('', secrets, options),
+    cluster: new ClusterServiceClient('', secrets, options),
+    ask: askAny(askWith(context), channel, invocation),
     context,
     [Symbol.dispose]: () => {
       channel.close();

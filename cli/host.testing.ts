@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { call, type CallContext } from '../proto/call.js';
-import { loadCredentials, openChannel, parseControllers } from '../proto/channel.js';
+import { loadCredentials, openChannel } from '../proto/channel.js';
 import { AgentSyncServiceClient, type SyncRequest, type SyncResponse } from '../proto/gen/weft/v1/agent_sync.js';
 import { EndpointServiceClient, EndpointState, type Endpoint } from '../proto/gen/weft/v1/endpoint.js';
 import type { Network } from '../proto/gen/weft/v1/network.js';
@@ -27,7 +27,7 @@ export async function joinHost(controller: TestController, name: string, vtep: s
   const tlsDir = path.join(directory, `${name}-tls`);
   const issue = ['issue', '--role', 'host', '--name', name, '--out', tlsDir, '--data-dir', directory];
   await promisify(execFile)(CONTROLLER, issue);
-  const target = parseControllers(env.WEFT_CONTROLLER);
+  const target = env.WEFT_CONTROLLER;
   const [own, operators] = await Promise.all([loadCredentials(tlsDir), loadCredentials(env.WEFT_TLS_DIR)]);
   const channels = [openChannel(target, own), openChannel(target, operators)] as const;
   const sync = new AgentSyncServiceClient(target, own, { channelOverride: channels[0] });

@@ -1,6 +1,5 @@
-/** The way to the controllers: credentials from a directory, and one channel over a list of addresses. */
+/** A channel to a controller: credentials from a directory, and what every such channel sets. */
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import path from 'node:path';
 import { Channel, credentials, type ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';
 import { WeftError } from '../core/errors.js';
@@ -40,56 +39,24 @@ export async function loadCredentials(directory: string): Promise<ChannelCredent
   return credentials.createSsl(ca, key, certificate);
 }
 
-/** Controllers as typed, `HOST[:PORT][,...]`, as a gRPC target. Throws WeftError ARGUMENT_INVALID. */
-export function parseControllers(text: string): string {
-  const addresses = text.split(',').map(parseHostPort);
-  const families = addresses.map(({ host }) => isIP(host));
-  const first = addresses[0];
-  if (first === undefined || addresses.some(({ host }) => host === '')) throw badControllers(text);
-  if (families.every((family) => family === 4)) return `ipv4:${addresses.map(render).join(',')}`;
-  if (families.every((family) => family === 6)) return `ipv6:${addresses.map(render).join(',')}`;
-  if (addresses.length > 1) {
-    throw new WeftError({
-      reason: 'ARGUMENT_INVALID',
-      message: `--controller ${text}: a list holds addresses of one family; a host name stands alone`,
-    });
-  }
-  return `dns:///${render(first)}`;
-}
-
-function parseHostPort(text: string): { host: string; port: number } {
-  if (isIP(text) === 6) return { host: text, port: DEFAULT_CONTROLLER_PORT };
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::(\d{1,5}))?$/.exec(text.trim());
-  const host = match?.[1] ?? match?.[2];
-  const port = match?.[3] === undefined ? DEFAULT_CONTROLLER_PORT : Number(match[3]);
-  if (host === undefined || port < 1 || port > 65535) throw badControllers(text);
-  return { host, port };
-}
-
-function badControllers(text: string): WeftError {
-  return new WeftError({
-    reason: 'ARGUMENT_INVALID',
-    message: `--controller ${JSON.stringify(text)}: expected HOST:PORT[,HOST:PORT...]`,
-  });
-}
-
-function render({ host, port }: { host: string; port: number }): string {
-  return isIP(host) === 6 ? `[${host}]:${String(port)}` : `${host}:${String(port)}`;
-}
-
-/** What every channel to a controller sets: the name to expect, and pings that notice a silent network within 15 s. */
+/**
+ * What every channel to a controller sets: the name to expect, and pings by which a controller that hangs, or that the
+ * network has cut off, is noticed within 5 s. A process that connects anew wants a new connection, not one that another
+ * of its channels has.
+ */
 export const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.ssl_target_name_override': CONTROLLER_SERVER_NAME,
   'grpc.default_authority': CONTROLLER_SERVER_NAME,
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.keepalive_time_ms': 2_000,
+  'grpc.keepalive_timeout_ms': 3_000,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.min_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.use_local_subchannel_pool': 1,
   'grpc.max_receive_message_length': 64 * 1024 * 1024,
 };
 
-/** One channel to the first controller of the list that answers; every client of a process shares it. */
+/** A channel to what gRPC calls a target. To one of several controllers: see ControllerChannel. */
 export function openChannel(target: string, channelCredentials: ChannelCredentials): Channel {
   return new Channel(target, channelCredentials, CHANNEL_OPTIONS);
 }

@@ -64,6 +64,8 @@ const NOTHING: Followed = { epoch: '', networks: [], endpoints: [] };
 const ENDPOINT = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
 let server = new Server();
 let sides: Side[] = [];
+/** Which controllers it was to move on from. */
+let left: string[] = [];
 let onStream: (side: Side) => void = () => undefined;
 let client = new AgentSyncServiceClient('127.0.0.1:1', credentials.createInsecure());
 let followed: Followed = NOTHING;
@@ -77,6 +79,8 @@ function makeSync(): SyncClient {
   return new SyncClient({
     client,
     controller: 'the controller',
+    way: { size: 1, moveOn: (peer) => left.push(peer) },
+    welcomeMs: 1_000,
     hostId: hostId(1),
     vtep: testPeer(1).vtep,
     followed: () => followed,
@@ -87,6 +91,7 @@ function makeSync(): SyncClient {
 
 beforeEach(async () => {
   sides = [];
+  left = [];
   followed = NOTHING;
   prefixes.set([]);
   server = new Server();
@@ -167,23 +172,19 @@ describe('following the cluster', () => {
       stop.signal,
     );
     expect([...known.view.keys()]).toEqual([networkId(2)]);
+    expect(left).toEqual([client.getChannel().getTarget().replace('dns:', '')]);
   });
 
-  it('says where the host’s own routes lead, at first and when that changes', async () => {
-    prefixes.set(['192.0.2.0/24' as Cidr]);
+  it('leaves a controller that does not welcome it', async () => {
     onStream = (on) => {
-      on.welcome('s1');
+      if (sides.length > 1) on.welcome('s2');
     };
     running = sync.run(stop.signal);
-    await sync.state.until(({ session }) => session, stop.signal);
-    prefixes.set(['192.0.2.0/24' as Cidr, '203.0.113.0/24' as Cidr]);
-    const only = await side(0);
-    await expect.poll(() => only.heard).toHaveLength(2);
-    expect(only.heard).toEqual([
-      {
-        $case: 'hello',
-        value: expect.objectContaining({ epoch: '', prefixes: { cidrs: ['192.0.2.0/24'] } }) as unknown,
-      },
+    await sync.state.until(({ session }) => session, AbortSignal.timeout(4_000));
+    expect(left).toHaveLength(1);
+    expect(sides).toHaveLength(2);
+  });
+
   it('learns a network of more than a message may carry, and nothing of it when the stream ends amid it', async () => {
     const labels = Object.fromEntries(Array.from({ length: 15 }, (_, at) => [`l${String(at)}`, 'x'.repeat(1_000)]));
     const endpoints = Array.from({ length: 4_600 }, () => ({ ...ENDPOINT, id: newEndpointId(), labels }));
@@ -203,6 +204,21 @@ describe('following the cluster', () => {
     expect([known.session, known.view.get(networkId(1))?.endpoints.size]).toEqual(['s2', 4_600]);
   }, 20_000);
 
+  it('says where the host’s own routes lead, at first and when that changes', async () => {
+    prefixes.set(['192.0.2.0/24' as Cidr]);
+    onStream = (on) => {
+      on.welcome('s1');
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until(({ session }) => session, stop.signal);
+    prefixes.set(['192.0.2.0/24' as Cidr, '203.0.113.0/24' as Cidr]);
+    const only = await side(0);
+    await expect.poll(() => only.heard).toHaveLength(2);
+    expect(only.heard).toEqual([
+      {
+        $case: 'hello',
+        value: expect.objectContaining({ epoch: '', prefixes: { cidrs: ['192.0.2.0/24'] } }) as unknown,
+      },
       { $case: 'prefixes', value: { cidrs: ['192.0.2.0/24', '203.0.113.0/24'] } },
     ]);
   });

@@ -9,7 +9,7 @@ import type { Cidr, IpAddress } from '../../core/address.js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError, type Reason } from '../../core/errors.js';
 import type { HostId } from '../../core/ids.js';
-import { backoffMs, pause } from '../../core/lifetime.js';
+import { pause } from '../../core/lifetime.js';
 import { VERSION } from '../../core/version.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import type { AgentSyncServiceClient, SyncRequest, SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
@@ -19,10 +19,14 @@ import { HOLD_OVER_MS, HoldOver } from '../state/hold-over.js';
 import { Latest } from '../state/latest.js';
 import type { Known, Settled } from '../state/settled.js';
 import { declarationOf } from './declaration.js';
+import { Retry } from './retry.js';
 import { StreamReader } from './stream.js';
 
-const RETRY_FIRST_MS = 100;
-const RETRY_CAP_MS = 5_000;
+/**
+ * Milliseconds in which a controller welcomes this host. TCP by itself would try for two minutes to reach one that is
+ * cut off, at longer and longer intervals, and so notice late that it is not any more.
+ */
+const WELCOME_MS = 8_000;
 
 /** What the controllers have told this host. */
 export interface SyncState {
@@ -46,6 +50,10 @@ export interface SyncOptions {
   readonly client: AgentSyncServiceClient;
   /** For errors: `the controller at 192.0.2.201:7070`. */
   readonly controller: string;
+  /** The channel of `client`, where it leads to one of several controllers. */
+  readonly way?: { readonly size: number; readonly moveOn: (peer: string) => void };
+  /** Milliseconds in which a controller welcomes this host; WELCOME_MS where not given. */
+  readonly welcomeMs?: number;
   readonly hostId: HostId;
   readonly vtep: IpAddress;
   /** What was followed last, also before this agent's start: which epoch, and what a restored cluster is told. */
@@ -99,18 +107,20 @@ export class SyncClient {
   }
 
   async #followAll(signal: AbortSignal): Promise<void> {
-    const { log } = this.#options;
-    for (let attempt = 0; ; attempt++) {
+    const { log, way } = this.#options;
+    const retry = new Retry(way?.size ?? 1);
+    for (;;) {
       const end = await this.#follow(signal);
       if (signal.aborted) return;
       this.lastError = end.error;
       this.state.set({ ...this.state.value, session: undefined });
       if (PERMANENT.has(end.error.reason) && this.state.value.identity === undefined) throw end.error;
-      log.warn({ reason: end.error.reason, attempt }, `sync ended: ${end.error.message}`);
-      // A stream that worked is opened again at once: its controller has stopped, and another may be there. Not so where
-      // a newer stream has ended it: it is another agent's with this host's id, and the two would take turns for ever.
-      if (end.worked && end.error.reason !== 'SESSION_STALE') attempt = -1;
-      else if (!(await pause(backoffMs(attempt, RETRY_FIRST_MS, RETRY_CAP_MS), signal))) return;
+      // Whatever it was: the next controller may not have it.
+      way?.moveOn(end.peer);
+      const waitMs = retry.after({ worked: end.worked, replaced: end.error.reason === 'SESSION_STALE' });
+      const { failures } = retry;
+      log.warn({ reason: end.error.reason, peer: end.peer, failures }, `sync ended: ${end.error.message}`);
+      if (waitMs > 0 && !(await pause(waitMs, signal))) return;
     }
   }
 
@@ -138,8 +148,10 @@ export class SyncClient {
   }
 
   /** One stream, to its end. */
-  #follow(signal: AbortSignal): Promise<{ readonly error: WeftError; readonly worked: boolean }> {
-    const { client, controller, hostId, vtep, followed, prefixes } = this.#options;
+  #follow(
+    signal: AbortSignal,
+  ): Promise<{ readonly error: WeftError; readonly worked: boolean; readonly peer: string }> {
+    const { client, controller, hostId, vtep, followed, prefixes, welcomeMs = WELCOME_MS } = this.#options;
     return new Promise((resolve) => {
       const metadata = new Metadata();
       metadata.set(REQUEST_ID_KEY, randomUUID());
@@ -150,13 +162,19 @@ export class SyncClient {
       const cancel = (): void => {
         stream.cancel();
       };
+      const late = setTimeout(() => {
+        cause ??= new WeftError({ reason: 'CONTROLLER_UNAVAILABLE', message: `${controller} does not answer` });
+        cancel();
+      }, welcomeMs);
       const finish = (error: WeftError): void => {
+        clearTimeout(late);
         signal.removeEventListener('abort', cancel);
         if (this.#stream === stream) this.#stream = undefined;
-        resolve({ error: cause ?? error, worked });
+        resolve({ error: cause ?? error, worked, peer: stream.getPeer() });
       };
       stream.on('data', (response: SyncResponse) => {
         try {
+          clearTimeout(late);
           worked = this.#onMessage(stream, reader, response) || worked;
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error);
@@ -243,8 +261,9 @@ export class SyncClient {
 /** Pending endpoints that are in the kernel, removing ones that are not; undefined when there is neither. */
 function reportOf({ known, attached, removed }: Settled) {
   const readyEndpointIds: string[] = [];
-  for (const { endpoints } of known?.view.values() ?? []) {
-    for (const [id, { state }] of endpoints) if (state === 'pending' && attached.has(id)) readyEndpointIds.push(id);
+  const views = [...(known?.view.values() ?? [])];
+  for (const id of attached) {
+    if (views.some(({ endpoints }) => endpoints.get(id)?.state === 'pending')) readyEndpointIds.push(id);
   }
   if (readyEndpointIds.length === 0 && removed.length === 0) return undefined;
   return { readyEndpointIds, removedEndpointIds: [...removed] };

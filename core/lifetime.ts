@@ -1,4 +1,5 @@
 /** Aborting, waiting and releasing: the few helpers every long-lived part shares. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** What each combined signal was made of. */
@@ -35,6 +36,23 @@ export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
 export function backoffMs(attempt: number, firstMs: number, capMs: number): number {
   const ceiling = Math.min(capMs, firstMs * 2 ** Math.min(attempt, 30));
   return ceiling * (0.5 + Math.random() / 2);
+}
+
+/** Resolves with `promise`, or rejects with the signal's reason where that aborts first; `promise` goes on. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = deferred<never>();
+  const abort = (): void => {
+    aborted.reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+  };
+  if (signal.aborted) abort();
+  // Many wait with a daemon's one signal: many listeners are no leak.
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 /** Whether a signal has aborted, asked afresh: TypeScript takes `signal.aborted` for unchanged across an await. */

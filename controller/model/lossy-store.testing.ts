@@ -74,6 +74,14 @@ export class LossyStore implements Store {
     return this.inner.watch(...args);
   }
 
+  grantLease(...args: Parameters<Store['grantLease']>): ReturnType<Store['grantLease']> {
+    return this.inner.grantLease(...args);
+  }
+
+  adoptLease(...args: Parameters<Store['adoptLease']>): ReturnType<Store['adoptLease']> {
+    return this.inner.adoptLease(...args);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.heal();
   }

@@ -1,4 +1,5 @@
 /** What the suites of store-contract.testing.ts and watch-contract.testing.ts, and the tests of the stores, share. */
+import { setMaxListeners } from 'node:events';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import type { CommitResult, Store, Transaction, WatchBatch } from './store.js';
 
@@ -6,12 +7,21 @@ import type { CommitResult, Store, Transaction, WatchBatch } from './store.js';
 export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store;
   readonly compact: (revision: bigint) => Promise<void>;
+  /** Ends a lease from outside: `etcdctl lease revoke <id>`. */
+  readonly revoke: (id: string) => Promise<void>;
   /** A second one, to be closed. */
   readonly another: () => Store;
 }
 
 /** The signal of what is never given up. */
-export const never = new AbortController().signal;
+export const never = neverAborted();
+function neverAborted(): AbortSignal {
+  const { signal } = new AbortController();
+  // Tests wait for many things at once with this.
+  setMaxListeners(0, signal);
+  return signal;
+}
+
 /** A value from text, */
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 /** and back. */

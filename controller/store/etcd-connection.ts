@@ -1,6 +1,6 @@
 /** The way to an etcd cluster: one endpoint at a time, the next when it fails, and patience with what may be repeated. */
 import { backoffMs, pause } from '../../core/lifetime.js';
-import { EtcdEndpoint, type EtcdCall, type EtcdWatch } from './etcd-endpoint.js';
+import { EtcdEndpoint, type EtcdCall, type EtcdRenewals, type EtcdWatch } from './etcd-endpoint.js';
 import type { EtcdTls } from './etcd-tls.js';
 import { StoreUnavailable } from './store.js';
 
@@ -19,12 +19,15 @@ export interface EtcdOptions {
   readonly keepaliveMs?: number;
 }
 
+/** A stream of the endpoint in use. `givenUp` ends it, and goes on with the next endpoint. */
+type Opened<Stream> = Stream & { readonly givenUp: () => void };
+
 /** The first try of a call that is repeated gets this long, each further one twice as long, up to callTimeoutMs. */
 const FIRST_TRY_MS = 1_000;
 
 export class EtcdConnection implements Disposable {
   readonly callTimeoutMs: number;
-  readonly #patienceMs: number;
+  readonly patienceMs: number;
   readonly #endpoints: readonly EtcdEndpoint[];
   #current = 0;
   /** Whether the current endpoint has yet to answer since it was chosen or since it failed. */
@@ -35,7 +38,7 @@ export class EtcdConnection implements Disposable {
   constructor(options: EtcdOptions) {
     if (options.endpoints.length === 0) throw new RangeError('no etcd endpoints');
     this.callTimeoutMs = options.callTimeoutMs ?? 5_000;
-    this.#patienceMs = options.patienceMs ?? 10_000;
+    this.patienceMs = options.patienceMs ?? 10_000;
     const { tls, keepaliveMs = 10_000 } = options;
     this.#endpoints = options.endpoints.map(
       (address, index) => new EtcdEndpoint({ address, tls, keepaliveMs, onFailure: () => this.#leave(index) }),
@@ -63,7 +66,7 @@ export class EtcdConnection implements Disposable {
 
   /** A call that changes nothing, repeated until it is answered or patience is at its end. */
   async repeat<T>(call: EtcdCall<T>, signal: AbortSignal): Promise<T> {
-    const giveUpAt = performance.now() + this.#patienceMs;
+    const giveUpAt = performance.now() + this.patienceMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
         const timeoutMs = Math.min(FIRST_TRY_MS * 2 ** attempt, this.callTimeoutMs);
@@ -77,15 +80,24 @@ export class EtcdConnection implements Disposable {
   }
 
   /** A new, empty watch stream. Whoever opened it disposes of it, and says `givenUp` when it was not even answered. */
-  async openWatch(): Promise<EtcdWatch & { readonly givenUp: () => void }> {
+  openWatch(): Promise<Opened<EtcdWatch>> {
+    return this.#open((endpoint) => endpoint.openWatch());
+  }
+
+  /** The same for renewing leases. */
+  openRenewals(): Promise<Opened<EtcdRenewals>> {
+    return this.#open((endpoint) => endpoint.openRenewals());
+  }
+
+  async #open<Stream extends Disposable>(open: (endpoint: EtcdEndpoint) => Promise<Stream>): Promise<Opened<Stream>> {
     this.#assertOpen();
     const endpoint = this.#current;
-    const watch = await this.#at(endpoint).openWatch();
+    const opened = await open(this.#at(endpoint));
     const givenUp = (): void => {
-      watch[Symbol.dispose]();
+      opened[Symbol.dispose]();
       this.#leave(endpoint);
     };
-    return { ...watch, givenUp };
+    return { ...opened, givenUp };
   }
 
   [Symbol.dispose](): void {

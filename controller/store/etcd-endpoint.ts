@@ -18,19 +18,30 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { NoopPolicy, noop, type IDefaultPolicyContext } from 'cockatiel';
-import { Etcd3, type IWatchRequest, type IWatchResponse, type KVClient } from 'etcd3';
+import {
+  Etcd3,
+  type ILeaseKeepAliveRequest,
+  type ILeaseKeepAliveResponse,
+  type IWatchRequest,
+  type IWatchResponse,
+  type KVClient,
+} from 'etcd3';
 import { openChannel, type EtcdTls } from './etcd-tls.js';
 import { StoreFull, StoreRefused, StoreUnavailable } from './store.js';
 
 /** One call: given the keys' client and the options to pass on to it, and the client of everything else. */
 export type EtcdCall<T> = (kv: KVClient, options: CallOptions, client: Etcd3) => Promise<T>;
 
-/** A watch stream, which ends when it breaks. Disposing of it ends it. */
-export interface EtcdWatch extends Disposable {
-  readonly stream: ClientDuplexStream<IWatchRequest, IWatchResponse>;
+/** A stream, which ends when it breaks. Disposing of it ends it. */
+export interface EtcdStream<Request, Answer> extends Disposable {
+  readonly stream: ClientDuplexStream<Request, Answer>;
   /** Why it broke; undefined while it has not, and when etcd ended it in good order. */
   readonly failure: () => Error | undefined;
 }
+
+export type EtcdWatch = EtcdStream<IWatchRequest, IWatchResponse>;
+/** Etcd answers renewals in the order in which they were sent, one after the other. */
+export type EtcdRenewals = EtcdStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>;
 
 export interface EndpointOptions {
   /** `https://host:port` or `host:port`. */
@@ -74,6 +85,8 @@ export class EtcdEndpoint implements Disposable {
   readonly #calls = new Set<() => void>();
   /** Ends a watch. */
   readonly #watches = new Set<() => void>();
+  /** Ends a stream of renewals. */
+  readonly #renewals = new Set<() => void>();
 
   /** Connects when first used. Throws RangeError for an address that is none. */
   constructor(options: EndpointOptions) {
@@ -143,7 +156,22 @@ export class EtcdEndpoint implements Disposable {
   }
 
   /** A new, empty watch stream on a connection of its own: history that is caught up with must not delay others. */
-  async openWatch(): Promise<EtcdWatch> {
+  openWatch(): Promise<EtcdWatch> {
+    return this.#openStream(this.#watches, ({ watchClient }, options) => watchClient.watch(options));
+  }
+
+  /**
+   * A new, empty stream of renewals (LeaseKeepAlive) on a connection of its own, so that nothing large delays them. It
+   * has deadlines of its own, so it does not end with a call that fails.
+   */
+  openRenewals(): Promise<EtcdRenewals> {
+    return this.#openStream(this.#renewals, ({ leaseClient }, options) => leaseClient.leaseKeepAlive(options));
+  }
+
+  async #openStream<Request, Answer>(
+    open: Set<() => void>,
+    begin: (client: Etcd3, options: CallOptions) => Promise<unknown>,
+  ): Promise<EtcdStream<Request, Answer>> {
     const { etcd: client } = openClient(this.#options);
     let failure: Error | undefined;
     const note = (outcome: StatusObject): StatusObject => {
@@ -155,22 +183,23 @@ export class EtcdEndpoint implements Disposable {
       return { ...outcome, code: status.OK };
     };
     // etcd3 types only part of the stream that grpc-js makes; back-pressure needs the rest.
-    const stream = (await client.watchClient.watch({
-      interceptors: [observing(note), withLeader],
-    })) as unknown as EtcdWatch['stream'];
+    const stream = (await begin(client, { interceptors: [observing(note), withLeader] })) as ClientDuplexStream<
+      Request,
+      Answer
+    >;
     const end = (): void => {
-      this.#watches.delete(end);
+      open.delete(end);
       stream.end();
       stream.cancel();
       client.close();
     };
-    this.#watches.add(end);
+    open.add(end);
     return { stream, failure: () => failure, [Symbol.dispose]: end };
   }
 
-  /** Ends every call and watch. */
+  /** Ends every call and stream. */
   [Symbol.dispose](): void {
-    for (const end of [...this.#calls, ...this.#watches]) end();
+    for (const end of [...this.#calls, ...this.#watches, ...this.#renewals]) end();
     this.#opened.etcd.close();
   }
 

@@ -47,6 +47,12 @@ export class EtcdLab implements AsyncDisposable {
     await connection.once((kv, call) => kv.compact({ revision: String(revision), physical: true }, call), never);
   }
 
+  /** Equivalent to `etcdctl lease revoke <id>`. */
+  async revoke(id: string): Promise<void> {
+    using connection = new EtcdConnection(this.options());
+    await connection.once((_kv, call, { leaseClient }) => leaseClient.leaseRevoke({ ID: id }, call), never);
+  }
+
   /** Kills etcd as the machine might. Its supervisor starts it again. */
   kill(): void {
     if (this.etcd.pid === undefined) throw new Error('there is no etcd to kill');
@@ -66,6 +72,7 @@ export async function openEtcdUnderTest(): Promise<StoreUnderTest> {
   return {
     store,
     compact: (revision) => lab.compact(revision),
+    revoke: (id) => lab.revoke(id),
     another: () => lab.store(),
     [Symbol.asyncDispose]: async () => {
       await store[Symbol.asyncDispose]();

@@ -1,10 +1,9 @@
 /**
- * Leases for keys that go by themselves. Keys of one time to live share a lease for a slice of time, so that a lease
+ * Leases for keys with a time to live. Keys of one time to live share a lease for a slice of time, so that a lease
  * costs etcd little and a key goes at most an eighth of its time late. Nobody renews them: what ends with a lease was
- * meant to end.
+ * meant to end. (Leases that are renewed: etcd-lease-keeper.ts.)
  */
-import { setMaxListeners } from 'node:events';
-import { deferred } from '../../core/lifetime.js';
+import { unlessAborted } from '../../core/lifetime.js';
 import type { EtcdConnection } from './etcd-connection.js';
 
 /**
@@ -87,22 +86,5 @@ export class EtcdLeases {
     }, this.#shared);
     const usableUntil = sentAt + Number(granted.TTL) * 1_000 - ttlMs;
     this.#leases.set(ttlMs, { id: granted.ID, usableUntil, keys: 0 });
-  }
-}
-
-/** Resolves with `promise`, or rejects with the signal's reason where that aborts first. */
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = deferred<never>();
-  const abort = (): void => {
-    aborted.reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
-  };
-  if (signal.aborted) abort();
-  // Many commits wait with a daemon's one signal: many listeners are no leak.
-  setMaxListeners(0, signal);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

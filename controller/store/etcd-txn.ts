@@ -43,8 +43,8 @@ export function encodeTxn(transaction: Transaction, { leases, reads }: TxnEncodi
   const { compares, puts, deletes, deletePrefixes = [] } = transaction;
   const out = new Bytes();
   for (const compare of compares) encodeCompare(out, compare);
-  for (const { key, value, ttlMs } of puts) {
-    const lease = ttlMs === undefined ? undefined : leases.get(ttlMs);
+  for (const { key, value, ttlMs, lease: held } of puts) {
+    const lease = ttlMs === undefined ? held?.id : leases.get(ttlMs);
     if (ttlMs !== undefined && lease === undefined) throw new Error(`no lease for ${String(ttlMs)} ms`);
     const operation = out.open(SUCCESS);
     const put = out.open(PUT);

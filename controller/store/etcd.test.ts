@@ -3,13 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EtcdLab, openEtcdUnderTest } from './etcd-lab.testing.js';
 import { MemoryStore } from './memory.js';
 import { histories, play } from './random-history.testing.js';
+import { describeElection } from './election-contract.testing.js';
 import { describeExpiry } from './expiry-contract.testing.js';
+import { describeLeases } from './lease-contract.testing.js';
 import { describeStore } from './store-contract.testing.js';
 import { describeWatch } from './watch-contract.testing.js';
 
 describeStore('etcd', openEtcdUnderTest);
 describeWatch('etcd', openEtcdUnderTest);
 describeExpiry('etcd', openEtcdUnderTest);
+describeLeases('etcd', openEtcdUnderTest);
+describeElection('etcd', openEtcdUnderTest, { ttlMs: 1_000, histories: 10 });
 
 describe('memory and etcd', () => {
   let lab: EtcdLab;

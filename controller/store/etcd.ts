@@ -3,12 +3,16 @@ import type { IRangeResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
 import { isLeaseUnknown, isOutOfRange } from './etcd-endpoint.js';
+import { EtcdLeaseKeeper } from './etcd-lease-keeper.js';
 import { EtcdLeases } from './etcd-leases.js';
 import { keyAfter, rangeOfPrefix, toKeyValue } from './etcd-codec.js';
 import {
+  LeaseLost,
   StoreRefused,
   type CommitResult,
   type KeyRevision,
+  type Lease,
+  type LeaseOptions,
   type Listing,
   type Store,
   type Transaction,
@@ -37,12 +41,16 @@ interface CommitOptions {
 
 export class EtcdStore implements Store {
   readonly #connection: EtcdConnection;
+  /** Of keys with a time to live; */
   readonly #leases: EtcdLeases;
+  /** and those that are renewed. */
+  readonly #keeper: EtcdLeaseKeeper;
 
   /** Connects when first used. */
   constructor(options: EtcdOptions) {
     this.#connection = new EtcdConnection(options);
     this.#leases = new EtcdLeases(this.#connection);
+    this.#keeper = new EtcdLeaseKeeper(this.#connection);
   }
 
   /** Equivalent to `etcdctl get <key>`. */
@@ -123,7 +131,16 @@ export class EtcdStore implements Store {
     return watch(this.#connection, options);
   }
 
+  grantLease(options: LeaseOptions, signal: AbortSignal): Promise<Lease> {
+    return this.#keeper.grant(options, signal);
+  }
+
+  adoptLease(id: string, signal: AbortSignal): Promise<Lease | undefined> {
+    return this.#keeper.adopt(id, signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#keeper[Symbol.asyncDispose]();
     this.#connection[Symbol.dispose]();
   }
 
@@ -133,7 +150,8 @@ export class EtcdStore implements Store {
    */
   async #commit(transaction: Transaction, options: CommitOptions): Promise<TxnAnswer> {
     const ttls = transaction.puts.flatMap(({ ttlMs }) => (ttlMs === undefined ? [] : [ttlMs]));
-    if (ttls.length === 0) return this.#txn(transaction, NO_LEASES, options);
+    const held = new Set(transaction.puts.flatMap(({ lease }) => (lease === undefined ? [] : [lease.id])));
+    if (ttls.length === 0 && held.size === 0) return this.#txn(transaction, NO_LEASES, options);
     const { signal } = options;
     const calledAt = performance.now();
     for (let tries = 1; ; tries += 1) {
@@ -141,8 +159,13 @@ export class EtcdStore implements Store {
       try {
         return await this.#txn(transaction, leases, options);
       } catch (error) {
-        if (!isLeaseUnknown(error) || tries === LEASE_TRIES) throw error;
+        if (!isLeaseUnknown(error)) throw error;
+        this.#keeper.doubt(held);
         this.#leases.forget(leases);
+        if (held.size > 0 && (ttls.length === 0 || tries === LEASE_TRIES)) {
+          throw new LeaseLost('etcd does not have the lease', { cause: error });
+        }
+        if (tries === LEASE_TRIES) throw error;
       }
     }
   }

@@ -1,5 +1,7 @@
 import { MemoryStore } from './memory.js';
+import { describeElection } from './election-contract.testing.js';
 import { describeExpiry } from './expiry-contract.testing.js';
+import { describeLeases } from './lease-contract.testing.js';
 import { describeStore } from './store-contract.testing.js';
 import type { StoreUnderTest } from './contract-bench.testing.js';
 import { describeWatch } from './watch-contract.testing.js';
@@ -11,6 +13,9 @@ const open = async (): Promise<StoreUnderTest> => {
     compact: async (revision) => {
       store.compact(revision);
     },
+    revoke: async (id) => {
+      store.revokeLease(id);
+    },
     another: () => new MemoryStore(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
@@ -19,3 +24,5 @@ const open = async (): Promise<StoreUnderTest> => {
 describeStore('memory', open);
 describeWatch('memory', open);
 describeExpiry('memory', open);
+describeLeases('memory', open);
+describeElection('memory', open, { ttlMs: 200, histories: 20 });

@@ -1,5 +1,6 @@
 /** A Store in this process's memory, for tests of what stands on it. Held to etcd's behaviour by store-contract.testing.ts. */
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
+import { MemoryLeases } from './memory-leases.js';
 import {
   Compacted,
   StoreRefused,
@@ -8,6 +9,8 @@ import {
   type Compare,
   type KeyRevision,
   type KeyValue,
+  type Lease,
+  type LeaseOptions,
   type Listing,
   type Store,
   type StoreEvent,
@@ -33,8 +36,14 @@ export class MemoryStore implements Store {
   #history: Change[] = [];
   #closed = false;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #leases = new MemoryLeases((keys) => this.#end(keys));
   /** Says `change` when there is something new for watches, and when the store closes. */
   readonly #changes = new EventTarget();
+
+  constructor() {
+    // Each watch listens.
+    setMaxListeners(0, this.#changes);
+  }
 
   async get(key: string, signal: AbortSignal): ReturnType<Store['get']> {
     this.#enter(signal);
@@ -86,7 +95,9 @@ export class MemoryStore implements Store {
     if (!transaction.compares.every((compare, index) => holds(compare, foundAt[index] ?? []))) {
       return { committed: false, revision: this.#revision, ...failureOf(transaction.compares, foundAt) };
     }
+    this.#leases.check(transaction.puts);
     this.#apply(transaction);
+    this.#leases.attach(transaction.puts, this.#revision);
     for (const ttlMs of new Set(transaction.puts.map((put) => put.ttlMs))) {
       if (ttlMs === undefined) continue;
       const keys = transaction.puts.filter((put) => put.ttlMs === ttlMs).map(({ key }) => key);
@@ -116,6 +127,21 @@ export class MemoryStore implements Store {
     }
   }
 
+  async grantLease(options: LeaseOptions, signal: AbortSignal): Promise<Lease> {
+    this.#enter(signal);
+    return this.#leases.grant(options);
+  }
+
+  async adoptLease(id: string, signal: AbortSignal): Promise<Lease | undefined> {
+    this.#enter(signal);
+    return this.#leases.adopt(id);
+  }
+
+  /** Ends a lease, whoever holds it. Equivalent to `etcdctl lease revoke`. */
+  revokeLease(id: string): void {
+    this.#leases.end(id);
+  }
+
   /** Forgets the history before `revision`. Equivalent to `etcdctl compact`. */
   compact(revision: bigint): void {
     if (revision > this.#revision) throw new RangeError(`revision ${String(revision)} is in the future`);
@@ -126,6 +152,7 @@ export class MemoryStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    this.#leases[Symbol.dispose]();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#changes.dispatchEvent(new Event('change'));
@@ -196,6 +223,12 @@ export class MemoryStore implements Store {
     this.#changes.dispatchEvent(new Event('change'));
   }
 
+  /** Deletes keys that are as they were put at these revisions, in one. */
+  #end(keys: ReadonlyMap<string, bigint>): void {
+    const gone = [...keys].filter(([key, putAt]) => this.#entries.get(key)?.modRevision === putAt);
+    this.#apply({ puts: [], deletes: gone.map(([key]) => key).sort(byBytes) });
+  }
+
   /** Deletes the keys when their time has come, in one revision; those that were written since stay. */
   #expire(due: { readonly keys: readonly string[]; readonly putAt: bigint; readonly at: number }): void {
     const leftMs = Math.ceil(due.at - performance.now());
@@ -206,8 +239,7 @@ export class MemoryStore implements Store {
           this.#expire(due);
           return;
         }
-        const gone = due.keys.filter((key) => this.#entries.get(key)?.modRevision === due.putAt);
-        this.#apply({ puts: [], deletes: gone.sort(byBytes) });
+        this.#end(new Map(due.keys.map((key) => [key, due.putAt])));
       },
       Math.min(leftMs, MAX_TIMER_MS),
     );

@@ -30,6 +30,46 @@ export interface Put {
    * does, with others that were put at about the same time. A later put of the key decides anew; one without keeps it.
    */
   readonly ttlMs?: number;
+  /** The key goes when this lease ends. Not beside `ttlMs`. A later put of the key decides anew; one without keeps it. */
+  readonly lease?: Lease;
+}
+
+/**
+ * Time that is renewed: the keys that were put with it stay as long as it is there, and go with it, in one revision and
+ * as any delete does. It ends when it was not renewed for `ttlMs`, or when it is disposed of. Renewing writes nothing:
+ * no revision, and no event.
+ *
+ * What is held here is one process's share in it: when that is over (`lost`), the lease may still be there. That it has
+ * ended is told by the watch, which tells of its keys.
+ */
+export interface Lease extends AsyncDisposable {
+  /** The store's name for it; whoever knows it can adopt it. */
+  readonly id: string;
+  /** Milliseconds that it lasts from each renewal: what was asked for, or what the store made of it. */
+  readonly ttlMs: number;
+  /**
+   * Aborts, with LeaseLost, when nobody can rely on the lease any more: a tenth of its time (at most a second) before
+   * the store may end it, on this machine's monotonic clock and counted from when the last renewal that was answered was
+   * sent; at once when the store says that it is gone; when it is disposed of or abandoned, or the store is closed.
+   */
+  readonly lost: AbortSignal;
+  /** Milliseconds until `lost` aborts, should no renewal be answered any more. */
+  remainingMs(): number;
+  /** A sign of life, for a lease that is not kept: it is renewed once more, when it is time for that. Costs nothing. */
+  renew(): void;
+  /** Looks after it no longer, and does not end it: it ends by itself, unless somebody else adopts it. */
+  abandon(): void;
+}
+
+/** What lease is wanted. */
+export interface LeaseOptions {
+  /**
+   * Milliseconds, at least 1. A store may give more: etcd counts whole seconds, at least one and a half of its election
+   * timeouts. An election in it begins the time of every lease anew.
+   */
+  readonly ttlMs: number;
+  /** Whether it is renewed for as long as this process runs (the default), or only for signs of life. */
+  readonly kept?: boolean;
 }
 
 /**
@@ -99,7 +139,8 @@ export interface Store extends AsyncDisposable {
   oldest(prefix: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
   /**
    * Throws StoreUnavailable when it is not known whether it committed: the caller reads back by id before it
-   * tries again. Never sent again by the store itself but where nothing was done.
+   * tries again. Never sent again by the store itself but where nothing was done. Throws LeaseLost when a lease that
+   * it puts keys with is not held, or not there.
    */
   commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult>;
   /**
@@ -108,6 +149,13 @@ export interface Store extends AsyncDisposable {
    * when history from there is gone: list again and watch from the listing's revision + 1.
    */
   watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch>;
+  /** A new lease. The signal is that of the asking: the lease lasts until it is disposed of, lost or abandoned. */
+  grantLease(options: LeaseOptions, signal: AbortSignal): Promise<Lease>;
+  /**
+   * A share in a lease that somebody else was granted, renewed by this; it is not kept, and asks for signs of life from
+   * now on. Undefined: there is no lease of that id.
+   */
+  adoptLease(id: string, signal: AbortSignal): Promise<Lease | undefined>;
 }
 
 /** The store could not be reached, or did not answer in time; whether the last write happened is unknown. */
@@ -130,6 +178,11 @@ export class StoreRefused extends Error {
  */
 export class StoreFull extends StoreRefused {
   override readonly name = 'StoreFull';
+}
+
+/** The lease is not held any more; a commit that puts keys with it wrote nothing. The message says why. */
+export class LeaseLost extends StoreRefused {
+  override readonly name = 'LeaseLost';
 }
 
 /** The history a watch asked for has been compacted away. `compactRevision`: the oldest still there. */

@@ -1,5 +1,5 @@
 /** What every store does alike with a transaction: its limits, and what a failed one reports. Pure. */
-import { StoreRefused, type Compare, type KeyValue, type Transaction } from './store.js';
+import { LeaseLost, StoreRefused, type Compare, type KeyValue, type Transaction } from './store.js';
 
 /** Most compares, and most puts and deletes together, in one transaction: etcd's `--max-txn-ops`. */
 export const MAX_OPERATIONS = 128;
@@ -10,7 +10,7 @@ export const MAX_TRANSACTION_BYTES = 1 << 20;
 /** Most entries that a failed `emptyPrefix` or `notNewer` reports: enough for an error text, whatever stands there. */
 export const FOUND_LIMIT = 32;
 
-/** Throws StoreRefused for a transaction that no store takes, before anything is sent. */
+/** Throws StoreRefused for a transaction that no store takes, LeaseLost for keys on what is lost, before anything is sent. */
 export function checkTransaction({ compares, puts, deletes, deletePrefixes = [] }: Transaction): void {
   const operations = puts.length + deletes.length + deletePrefixes.length;
   if (compares.length > MAX_OPERATIONS || operations > MAX_OPERATIONS) {
@@ -37,6 +37,11 @@ export function checkTransaction({ compares, puts, deletes, deletePrefixes = [] 
   }
   const endless = puts.find(({ ttlMs }) => ttlMs !== undefined && !(Number.isSafeInteger(ttlMs) && ttlMs > 0));
   if (endless !== undefined) throw new StoreRefused(`${endless.key}: ${String(endless.ttlMs)} ms is no time to live`);
+  for (const { key, ttlMs, lease } of puts) {
+    if (lease === undefined) continue;
+    if (ttlMs !== undefined) throw new StoreRefused(`${key}: a key is on a lease, or has a time to live, not both`);
+    if (lease.lost.aborted) throw new LeaseLost(`${key}: the lease is lost`, { cause: lease.lost.reason });
+  }
   const named = [...written, ...deletePrefixes, ...compares.map(placeOf)];
   const bytes =
     named.reduce((sum, key) => sum + Buffer.byteLength(key), 0) +

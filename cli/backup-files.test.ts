@@ -72,7 +72,7 @@ describe('saveBackup', () => {
     for (const target of ['/dev/null', directory]) {
       const saving = saveBackup(target, inChunks(await bytesOf()), () => undefined);
       await expect(saving).rejects.toMatchObject({ status: 'INVALID_ARGUMENT' });
-      await expect(saving).rejects.toThrow(/no regular file/);
+      await expect(saving).rejects.toThrow(/no regular file|is a directory; name a file in it/);
     }
     expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
   });
@@ -96,6 +96,20 @@ describe('checkBackupFile', () => {
     for await (const piece of readPieces(file)) pieces.push(piece);
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(65_536);
     expect(Buffer.concat(pieces).equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['hello\n', /it is no backup of Weft, or the mere beginning of one/],
+    ['network web, 10.1.0.0/24\n'.repeat(9), /it is no backup of Weft$/],
+    ['', /it is empty/],
+  ])('says what is wrong with %j', async (text, says) => {
+    await writeFile(file, text);
+    await expect(checkBackupFile(file)).rejects.toThrow(says);
+  });
+
+  it('says so of one that is cut off', async () => {
+    await writeFile(file, (await bytesOf()).subarray(0, 150_000));
+    await expect(checkBackupFile(file)).rejects.toThrow(/it is cut off in the middle; take another backup/);
   });
 
   it('refuses one that is not', async () => {

@@ -93,11 +93,15 @@ export async function checkBackupFile(file: string): Promise<BackupFacts> {
   if (file === '-') {
     throw new LocalFailure('INVALID_ARGUMENT', '- cannot be read from stdin: a backup is read twice; name a file');
   }
+  if (file === '') throw new LocalFailure('INVALID_ARGUMENT', 'FILE is empty: name the backup to restore');
   let found;
   try {
     found = await stat(file);
   } catch (error) {
     throw fileFailure(file, error);
+  }
+  if (found.isDirectory()) {
+    throw new LocalFailure('INVALID_ARGUMENT', `${file} is a directory; name the backup in it`);
   }
   if (!found.isFile()) {
     throw new LocalFailure('INVALID_ARGUMENT', `${file} is no regular file; a backup is read twice, first to check it`);
@@ -109,8 +113,11 @@ export async function checkBackupFile(file: string): Promise<BackupFacts> {
 async function targetOf(file: string): Promise<string> {
   try {
     const target = await realpath(file);
-    if ((await stat(target)).isFile()) return target;
+    const found = await stat(target);
+    if (found.isFile()) return target;
+    if (found.isDirectory()) throw new LocalFailure('INVALID_ARGUMENT', `${file} is a directory; name a file in it`);
   } catch (error) {
+    if (error instanceof LocalFailure) throw error;
     if (codeOf(error) === 'ENOENT') return path.resolve(file);
     throw fileFailure(file, error);
   }

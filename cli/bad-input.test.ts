@@ -47,17 +47,23 @@ const TABLE: readonly (readonly [line: string, status: number, says: RegExp])[] 
   ['network update --subnet 10.1.0.0/24 web', USAGE, /--subnet: say --add-subnet, --grow, --shrink or --rm-subnet/],
   ['network update --ipv6 web', USAGE, /--ipv6: say --add-subnet/],
   ['network update web', USAGE, /nothing to change: say what/],
+  ['network update --label a=b --label-rm a web', USAGE, /--label-rm: "a" is set by --label in the same line; say one/],
+  ['network update -o mtu=1400 --option-rm mtu web', USAGE, /--option-rm: "mtu" is set by -o in the same line/],
   ['network update --label x=y', USAGE, /missing required argument 'network'/],
   ['network update --grow 10.1.0.9/16 web', USAGE, /--grow: .*the subnet is 10\.1\.0\.0\/16/],
   ['network update --label =x web', USAGE, /--label: "=x" has no key/],
   ['network update -o encrypted=true web', USAGE, /-o encrypted: option encrypted is not built yet/],
   // Nobody there to ask.
   ['network prune', USAGE, /-f: there is no terminal to ask on whether you are sure; say -f if you are/],
-  ['network prune -f --filter name=web', USAGE, /--filter: "name=web": expected label=KEY/],
+  ['network prune -f --filter name=web', USAGE, /"name=web": there is no such filter; there are label=.*until=24h\n/],
+  ['network ls --filter colour=red', USAGE, /there are name=PART, id=PREFIX, .*, type=custom\n/],
+  ['network ls --filter name', USAGE, /--filter: "name": there is no such filter/],
+  ['endpoint ls -f colour=red', USAGE, /there are label=KEY.*, state=ready\n/],
   ['network ls --filter type=volume', USAGE, /--filter: "type=volume": expected type=custom or type=builtin/],
   ['restore /nonexistent/file', USAGE, /-f: there is no terminal to ask on/],
   ['restore -f /nonexistent/file', NOT_FOUND, /\/nonexistent\/file: ENOENT: no such file or directory/],
   ['restore -f /dev/null', USAGE, /\/dev\/null is no regular file/],
+  ['restore -f /tmp', USAGE, /\/tmp is a directory; name the backup in it/],
   ['restore -f -', USAGE, /- cannot be read from stdin: a backup is read twice; name a file/],
   ['restore -f /proc/self/cmdline', USAGE, /the file cannot be restored: /],
   ['backup', USAGE, /missing required argument 'file'/],
@@ -101,6 +107,7 @@ const TABLE: readonly (readonly [line: string, status: number, says: RegExp])[] 
   ['sandbox create --network none --mac 02:00:00:00:00:01 shop', USAGE, /--mac: .*exactly one --network/],
   ['run --name a.b --network none -- true', USAGE, /--name: "a\.b": a name has/],
   ['endpoint ls --history', USAGE, /--history: is that of one address: name it with --address/],
+  ['endpoint ls --address 10.1.0.2 --history -q', USAGE, /--history: goes with --address and --network/],
   ['endpoint ls --address 10.1.0.2 --history --host h1', USAGE, /--history: goes with --address and --network/],
   ['endpoint ls --address 10.1.0.0/24', USAGE, /--address: "10\.1\.0\.0\/24" is no IP address/],
   ['--timeout 0 network ls', USAGE, /--timeout: expected seconds/],
@@ -117,6 +124,15 @@ describe('bad input', () => {
     expect(written.stderr).toMatch(says);
     expect(written.stderr).toMatch(/^weft: [^\n]+\n$/);
     expect({ exitCode, stdout: written.stdout, ran }).toEqual({ exitCode: status, stdout: '', ran: [] });
+  });
+
+  it.each([
+    [['backup', ''], /FILE is empty: name a file, or - for stdout/],
+    [['restore', '-f', ''], /FILE is empty: name the backup to restore/],
+  ])('%j', async (argv, says) => {
+    const { surroundings, written } = testSurroundings();
+    expect(await runCommand(argv, surroundings)).toBe(USAGE);
+    expect(written.stderr).toMatch(says);
   });
 
   it('an empty name of a network', async () => {

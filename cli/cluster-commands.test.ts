@@ -92,9 +92,17 @@ describe('weft network update', () => {
     await json('network update --rm-subnet fd00:20::/64 live');
     const outside = await weft('network update --shrink 10.20.0.0/24 live');
     expect(outside).toMatchObject({ exitCode: 2, stdout: '' });
-    expect(outside.stderr).toMatch(/^weft: --aux-address: [^\n]*10\.20\.9\.9/);
+    expect(outside.stderr).toMatch(
+      /^weft: --shrink: [^\n]*10\.20\.9\.9[^\n]*; give it up with --aux-address-rm NAME\n$/,
+    );
     await json('network update --shrink 10.20.0.0/24 --aux-address-rm nas live');
     expect(await cidrsOf('live')).toEqual(['10.20.0.0/24']);
+    const noGateway = await weft('network update --shrink 10.20.0.128/25 live');
+    expect(noGateway).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(noGateway.stderr).toMatch(/^weft: --shrink: [^\n]*10\.20\.0\.1 [^\n]*; name another with --gateway\n$/);
+    const unknown = await weft('network update --label-rm nope live');
+    expect(unknown).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(unknown.stderr).toMatch(/^weft: --label-rm: there is no label "nope" to remove \(network live has /);
   });
 
   it('takes several, and ids as the table shows them', async () => {
@@ -153,12 +161,16 @@ describe('weft network inspect', () => {
       ...{ name: 'small', mtu: 0, mtuFrom: expect.stringContaining('underlay') as unknown },
       createTime: expect.stringMatching(/^\d{4}-/) as unknown,
       usage: { total: '13', used: '1', resting: '0', free: '12' },
-      subnets: [{ usage: { total: '13', used: '1', resting: '0', free: '12' } }, { usage: { used: '1' } }],
+      subnets: [
+        { usage: { total: '13', used: '1', resting: '0', free: '12' } },
+        { usage: { total: '>9.2e18', used: '1', free: '>9.2e18' } },
+      ],
       endpoints: [{ sandbox: 'shop', host: 'h2', state: 'ready', mac: endpoint.mac }],
     });
     // For programs: the message and nothing else.
     const message = await json<Readonly<Record<string, unknown>>>('network inspect small');
     expect(message['usage']).toEqual({ total: '13', used: '1', free: '12' });
+    expect(message['subnets']).toMatchObject([{}, { usage: { total: '9223372036854775807' } }]);
     expect(Object.keys(message)).not.toContain('endpoints');
     await hosts[1].detach(endpoint);
     await expect.poll(async () => (await weft('network rm small')).exitCode).toBe(0);
@@ -287,12 +299,52 @@ $`,
   });
 });
 
+describe('weft endpoint inspect', () => {
+  it('takes the id, as the table shows it too, or the sandbox where it has but one endpoint', async () => {
+    await weft('network create --subnet 10.45.0.0/24 first');
+    await weft('network create --subnet 10.46.0.0/24 second');
+    const one = await hosts[0].attach('first', 'till');
+    await expect.poll(async () => (await weft('endpoint ls --network first')).stdout).toMatch(/ready\n$/);
+    for (const typed of [one.id, one.id.replaceAll('-', '').slice(0, 12), 'till', 'TILL']) {
+      expect(await json(`endpoint inspect ${typed}`)).toMatchObject({ id: one.id, state: 'ENDPOINT_STATE_READY' });
+    }
+    // For people, states are what tables have.
+    expect(JSON.parse((await weft('endpoint inspect till')).stdout)).toMatchObject({ id: one.id, state: 'ready' });
+    const two = await hosts[1].attach('second', 'till');
+    const several = await weft('endpoint inspect till');
+    expect(several).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(several.stderr).toMatch(/^weft: sandbox till has 2 endpoints; name one by its id: [^\n]+\n$/);
+    for (const which of [`${one.id} (network first, host h1)`, `${two.id} (network second, host h2)`]) {
+      expect(several.stderr).toContain(which);
+    }
+    expect((await weft('endpoint ls -q --network first')).stdout).toBe(`${one.id}\n`);
+    expect(await weft('endpoint inspect til')).toMatchObject({ exitCode: 3, stdout: '' });
+    await hosts[0].detach(one);
+    await hosts[1].detach(two);
+    await expect.poll(async () => (await weft('network rm first second')).exitCode).toBe(0);
+  });
+});
+
+describe('weft host', () => {
+  it('lists hosts by name, or their ids alone, and says their state in a word', async () => {
+    const { hosts: found } = await json<{ hosts: readonly { id: string; name: string }[] }>('host ls');
+    expect(found.map(({ name }) => name)).toEqual(['h1', 'h2']);
+    expect((await weft('host ls -q')).stdout).toBe(found.map(({ id }) => `${id}\n`).join(''));
+    expect((await weft('host ls')).stdout).toMatch(/\n[0-9a-f]{12} +h1 +192\.0\.2\.1 +ready +\d+ +\S+ +-\n/);
+    expect(JSON.parse((await weft('host inspect h1')).stdout)).toMatchObject({ name: 'h1', state: 'ready' });
+    expect(await json('host inspect h1')).toMatchObject({ state: 'HOST_STATE_READY' });
+  });
+});
+
 describe('a network that is full', () => {
   it('ends a wish for one more with the figures, and is a warning in status', async () => {
     await weft('network create --subnet 10.50.0.0/29 full');
     const endpoints = [];
     for (const n of [1, 2, 3, 4, 5]) endpoints.push(await hosts[0].attach('full', `box${String(n)}`));
-    await expect(hosts[0].attach('full', 'box6')).rejects.toMatchObject({ status: 'RESOURCE_EXHAUSTED' });
+    await expect(hosts[0].attach('full', 'box6')).rejects.toMatchObject({
+      status: 'RESOURCE_EXHAUSTED',
+      message: expect.stringContaining('make room with: weft network update --grow CIDR full') as unknown,
+    });
     expect((await weft('status')).stdout).toMatch(/\nwarnings\n {2}network full: [^\n]*\(ADDRESSES_SCARCE\)\n/);
     expect(await json('network inspect full')).toMatchObject({ usage: { total: '5', used: '5' } });
     for (const endpoint of endpoints) await hosts[0].detach(endpoint);
@@ -362,8 +414,10 @@ describe('weft backup and restore', () => {
     expect(restored.stderr).toMatch(/nothing is allocated before it is heard what runs on (?:h1, )?h2: weft status\n$/);
     const waited = await weft(`--timeout 3 restore -f --wait ${file}`);
     expect(waited).toMatchObject({ exitCode: 5, stdout: expect.stringMatching(/^[0-9a-f-]{36}\n$/) as unknown });
+    // No terminal, but who reads the log later sees what it waited for.
+    expect(waited.stderr).toMatch(/\nweft: waiting for h2 to say what runs there \(\d s\)\n/);
     expect(waited.stderr).toMatch(
-      /weft: it is restored, but nothing was heard yet of what runs on h2; see weft status/,
+      /\nweft: it is restored, but nothing was heard of what runs on h2; start weft-agent there: nothing is allocated [^;]*\n$/,
     );
     const refused = await weft('network create early');
     expect(refused).toMatchObject({ exitCode: 5, stdout: '' });

@@ -113,7 +113,8 @@ describe('against a controller', () => {
     ['endpoint ls --network nothing', 3],
     ['endpoint ls --host nothing', 3],
     ['endpoint inspect 6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d', 3],
-    ['endpoint inspect x', 2],
+    ['endpoint inspect x', 3],
+    ['endpoint inspect no/name', 3],
     ['network create --subnet 10.2.0.0/31 tiny', 2],
     ['network create --subnet 10.2.0.0/24 --subnet 10.2.0.0/25 web', 2],
     ['network create --subnet 10.2.0.0/24 --gateway 10.2.0.0 web', 2],
@@ -136,7 +137,11 @@ describe('against a controller', () => {
     // Fewer digits could begin any id, and rm is not undone.
     expect(await weft(`network rm ${id.slice(0, 11)}`)).toMatchObject({ exitCode: 3, stdout: '' });
     expect(await weft('network inspect 000000000000')).toMatchObject({ exitCode: 3, stdout: '' });
-    expect(await weft('endpoint inspect 000000000000')).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(await weft('endpoint inspect 000000000000')).toEqual({
+      ...{ exitCode: 3, stdout: '' },
+      stderr:
+        'weft: there is no endpoint "000000000000", nor a sandbox of that name on a network; weft endpoint ls has those there are\n',
+    });
     expect(await weft(`network rm ${id}`)).toEqual({ exitCode: 0, stdout: `${id}\n`, stderr: '' });
     expect(await json('network ls')).toEqual({ networks: PREDEFINED });
   });

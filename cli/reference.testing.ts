@@ -29,7 +29,9 @@ export function renderReference(program: Command): string {
       'int64 is a string and a field that has its default value is absent. Lists are `{"networks":[...]}`, `{"endpoints":[...]}`',
       'and so on; `inspect` of one name is the object, of several such a list; `rm` says `{"removed":[{"name","revision"}]}`,',
       'and so does `network prune`. The predefined networks are in lists with their name and driver, and have no id. Without',
-      '`--json`, `inspect` of a network has beside the message who is on it, where its MTU is from, and every zero.',
+      '`--json`, `inspect` says states in the words of the tables (`ready`), and of a network beside the message who is on it,',
+      'where its MTU is from, and every zero. Counts of addresses end at 2^63-1, which is less than a /64 has: a count that',
+      'large is `>9.2e18` there, and `9223372036854775807` with `--json`.',
     ]),
     ...commands.flatMap((command) => renderCommand(command)),
   ].join('\n');

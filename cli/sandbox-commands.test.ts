@@ -37,7 +37,7 @@ describe('weft sandbox', () => {
       ['NAME   STATE   ADDRESSES   NETNS', 'shop   ready   10.1.0.2    /run/netns/weft-s-shop', ''].join('\n'),
     );
     const shown = JSON.parse((await weft('sandbox inspect shop')).stdout) as unknown;
-    expect(shown).toMatchObject({ name: 'shop', state: 'SANDBOX_STATE_READY', endpoints: [{ revision: '7' }] });
+    expect(shown).toMatchObject({ name: 'shop', state: 'ready', endpoints: [{ revision: '7', state: 'ready' }] });
     expect(await weft('sandbox rm shop')).toMatchObject({ exitCode: 0, stdout: 'shop\n' });
     expect(agent.sandboxes.size).toBe(0);
   });

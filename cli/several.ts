@@ -27,7 +27,7 @@ export async function eachOf<Item, T>(
   return { done, exitCode };
 }
 
-/** Prints what `inspect` found: one object as it is, several as `{ [plural]: [...] }`. */
+/** Prints what `inspect` found: one object, several as `{ [plural]: [...] }`; with --json as it is, else in words. */
 export async function inspectEach(
   invocation: Invocation,
   plural: string,
@@ -36,7 +36,8 @@ export async function inspectEach(
 ): Promise<number> {
   const { done, exitCode } = await eachOf(invocation, names, read);
   const pretty = !invocation.globals.json;
-  if (names.length > 1) invocation.printJson({ [plural]: done }, { pretty });
-  else if (done.length === 1) invocation.printJson(done[0], { pretty });
+  const shown = pretty ? done.map((await import('./output/words.js')).inWords) : done;
+  if (names.length > 1) invocation.printJson({ [plural]: shown }, { pretty });
+  else if (shown.length === 1) invocation.printJson(shown[0], { pretty });
   return exitCode;
 }

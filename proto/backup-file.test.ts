@@ -82,8 +82,9 @@ describe("a backup's file", () => {
   });
 
   it.each([
-    ['nothing', Buffer.alloc(0), /ends before it has begun/],
-    ['text', Buffer.from('network web, 10.1.0.0/24\n'.repeat(9)), /no backup of Weft|cut off/],
+    ['nothing', Buffer.alloc(0), /it is empty/],
+    ['a word', Buffer.from('hello\n'), /no backup of Weft, or the mere beginning of one/],
+    ['text', Buffer.from('network web, 10.1.0.0/24\n'.repeat(9)), /it is no backup of Weft$/],
     ['zeros', Buffer.alloc(4096), /no backup of Weft/],
     ['a length without end', Buffer.alloc(64, 0xff), /no backup of Weft/],
     ['a length of gigabytes', Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3]), /no backup of Weft/],

@@ -58,6 +58,8 @@ export async function* readBackup(chunks: Chunks): AsyncGenerator<BackupRecord> 
   // The last message is the trailer, and which one is the last shows only at the end.
   let held: Message | undefined;
   for await (const message of messagesOf(chunks)) {
+    // At once: of text, what comes behind the first message seldom makes another.
+    if (held === undefined) headerOf(message);
     if (held !== undefined) {
       hash.update(held.bytes);
       if (header === undefined) {
@@ -70,7 +72,7 @@ export async function* readBackup(chunks: Chunks): AsyncGenerator<BackupRecord> 
     }
     held = message;
   }
-  if (header === undefined || held === undefined) throw damaged('it ends before it has begun');
+  if (header === undefined || held === undefined) throw held === undefined ? invalid('it is empty') : barelyBegun();
   const trailer = decoded(BackupTrailer, held);
   if (trailer.entries !== entries || !hash.digest().equals(trailer.sha256)) {
     throw damaged('what it holds is not what was written: it is cut off, or was changed');
@@ -85,14 +87,18 @@ interface Message {
 
 async function* messagesOf(chunks: Chunks): AsyncGenerator<Message> {
   let rest = Buffer.alloc(0);
+  let begun = false;
   for await (const chunk of chunks) {
     rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
     for (let next = firstOf(rest); next !== undefined; next = firstOf(rest)) {
       yield next;
+      begun = true;
       rest = rest.subarray(next.bytes.length);
     }
   }
-  if (rest.length > 0) throw damaged('it is cut off in the middle');
+  if (rest.length === 0) return;
+  // What is no backup at all seldom has a first message that ends.
+  throw begun ? damaged('it is cut off in the middle') : barelyBegun();
 }
 
 /** The first message, where all of it is there. */
@@ -135,6 +141,10 @@ function decoded<T>(type: { readonly decode: (bytes: Uint8Array) => T }, { body 
 
 function noBackup(): WeftError {
   return invalid('it is no backup of Weft');
+}
+
+function barelyBegun(): WeftError {
+  return invalid('it is no backup of Weft, or the mere beginning of one');
 }
 
 function damaged(how: string): WeftError {

@@ -21,6 +21,7 @@ export const define: Define = (command, act) => {
 
 async function backup(invocation: Invocation, file: string): Promise<undefined> {
   const { stdout, stderr, writeBytes } = invocation.surroundings;
+  if (file === '') throw new LocalFailure('INVALID_ARGUMENT', 'FILE is empty: name a file, or - for stdout');
   const toStdout = file === '-';
   if (toStdout && stdout.isTty) {
     throw new LocalFailure('INVALID_ARGUMENT', 'a backup is no text for a terminal: name a file, or pipe it on');

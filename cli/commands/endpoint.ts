@@ -3,9 +3,11 @@ import type { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoi
 import { parseAddress } from '../arguments/names.js';
 import type { Controllers } from '../connect.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { checkFilters, ENDPOINT_FILTERS } from '../arguments/filters.js';
 import { collect } from '../arguments/labels.js';
 import { invalid, WeftError } from '../../core/errors.js';
 import { allEndpoints, allHoldings, allHosts, allNetworks } from '../lists.js';
+import { byName } from '../natural-order.js';
 import { inspectEach } from '../several.js';
 import { filtersOfShownIds, withShownId } from '../shown-id.js';
 
@@ -15,6 +17,7 @@ interface ListOptions {
   readonly address?: string;
   readonly history?: boolean;
   readonly filter?: readonly string[];
+  readonly quiet?: boolean;
 }
 
 export const define: Define = (endpoint, act) => {
@@ -26,11 +29,8 @@ export const define: Define = (endpoint, act) => {
       .option('--host <host>', 'only on this host (name or id)')
       .option('--address <ip>', 'only the endpoint that holds this address')
       .option('--history', 'with --address: who held it and when, the newest first')
-      .option(
-        '-f, --filter <key=value>',
-        'only some: label=KEY[=VALUE], label!=KEY, name=PART, sandbox=PART, id=PREFIX, state=ready (repeats)',
-        collect,
-      )
+      .option('-f, --filter <key=value>', `only some: ${ENDPOINT_FILTERS.join(', ')} (repeats)`, collect)
+      .option('-q, --quiet', 'print ids only')
       .action(act((invocation, options: ListOptions) => list(invocation, options))),
     ['weft endpoint ls --network web', 'who is on web'],
     ['weft endpoint ls --address 10.1.0.2', 'who holds an address'],
@@ -40,14 +40,16 @@ export const define: Define = (endpoint, act) => {
     endpoint
       .command('inspect')
       .description('show endpoints in full, as JSON')
-      .argument('<endpoint...>', 'ids')
+      .argument('<endpoint...>', 'ids, or names of sandboxes that have one endpoint')
       .action(act((invocation, ids: string[]) => inspect(invocation, ids))),
-    ['weft endpoint inspect 6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d', 'its addresses, MAC, state'],
+    ['weft endpoint inspect 6d6f0c4e0f0b', 'its addresses, MAC, state; the id is that of weft endpoint ls'],
+    ['weft endpoint inspect shop', 'the one of this sandbox, on whichever host'],
   );
 };
 
 async function list(invocation: Invocation, options: ListOptions): Promise<undefined> {
-  const { network = '', host = '' } = options;
+  const { network = '', host = '', quiet = false } = options;
+  checkFilters(options.filter ?? [], ENDPOINT_FILTERS);
   const address = options.address === undefined ? '' : parseAddress('--address', options.address);
   if (options.history === true) {
     await history(invocation, { ...options, address, network });
@@ -68,6 +70,7 @@ async function list(invocation: Invocation, options: ListOptions): Promise<undef
       ),
   );
   if (invocation.globals.json) invocation.printJson({ endpoints: found.map((item) => Endpoint.toJSON(item)) });
+  else if (quiet) for (const { id } of found) invocation.print(id);
   else invocation.print(await renderEndpoints(invocation, controllers, found));
   return undefined;
 }
@@ -75,11 +78,17 @@ async function list(invocation: Invocation, options: ListOptions): Promise<undef
 /** Who held an address: the holders of now, and those that are remembered. */
 async function history(
   invocation: Invocation,
-  { address, network, host, filter = [] }: ListOptions & { readonly address: string; readonly network: string },
+  {
+    address,
+    network,
+    host,
+    filter = [],
+    quiet = false,
+  }: ListOptions & { readonly address: string; readonly network: string },
 ): Promise<void> {
   if (address === '') throw new WeftError(invalid('--history', 'is that of one address: name it with --address'));
-  if (host !== undefined || filter.length > 0) {
-    throw new WeftError(invalid('--history', 'goes with --address and --network, and with no other selection'));
+  if (host !== undefined || filter.length > 0 || quiet) {
+    throw new WeftError(invalid('--history', 'goes with --address and --network, and with no other option of ls'));
   }
   const { connectControllers } = await import('../connect.js');
   const { AddressHolding } = await import('../../proto/gen/weft/v1/endpoint.js');
@@ -119,7 +128,7 @@ async function renderEndpoints(
     mac,
     paint(endpointWord(state)),
   ]);
-  rows.sort((a, b) => sortKey(a).localeCompare(sortKey(b)));
+  rows.sort((a, b) => byName({ name: sortKey(a) }, { name: sortKey(b) }));
   return renderTable(['ENDPOINT ID', 'NETWORK', 'HOST', 'SANDBOX', 'ADDRESSES', 'MAC', 'STATE'], rows);
 }
 
@@ -128,16 +137,11 @@ function sortKey(row: readonly string[]): string {
 }
 
 async function inspect(invocation: Invocation, ids: readonly string[]): Promise<number> {
-  const { connectControllers, present } = await import('../connect.js');
+  const { connectControllers } = await import('../connect.js');
+  const { endpointNamed } = await import('../endpoint-named.js');
   const { Endpoint } = await import('../../proto/gen/weft/v1/endpoint.js');
   using controllers = await connectControllers(invocation);
-  const { endpoints, ask } = controllers;
-  return await inspectEach(invocation, 'endpoints', ids, async (id) => {
-    const { endpoint } = await withShownId(
-      id,
-      () => allEndpoints(controllers),
-      (wholeId) => ask(endpoints.get.bind(endpoints), { id: wholeId, minRevision: 0n }),
-    );
-    return Endpoint.toJSON(present(endpoint, 'endpoint'));
-  });
+  return await inspectEach(invocation, 'endpoints', ids, async (id) =>
+    Endpoint.toJSON(await endpointNamed(controllers, id)),
+  );
 }

@@ -1,6 +1,7 @@
 /** `weft host ...` */
 import { addExamples, type Define, type Invocation } from '../invocation.js';
 import { allHosts } from '../lists.js';
+import { byName } from '../natural-order.js';
 import { inspectEach } from '../several.js';
 import { withShownId } from '../shown-id.js';
 
@@ -9,7 +10,8 @@ export const define: Define = (host, act) => {
     host
       .command('ls')
       .description('list the hosts of the cluster')
-      .action(act((invocation) => list(invocation))),
+      .option('-q, --quiet', 'print ids only')
+      .action(act((invocation, options: ListOptions) => list(invocation, options))),
     ['weft host ls', 'a table'],
     ['weft host ls --json', 'one JSON document: {"hosts":[...]}'],
   );
@@ -23,14 +25,22 @@ export const define: Define = (host, act) => {
   );
 };
 
-async function list(invocation: Invocation): Promise<undefined> {
+interface ListOptions {
+  readonly quiet?: boolean;
+}
+
+async function list(invocation: Invocation, { quiet = false }: ListOptions): Promise<undefined> {
   const { connectControllers } = await import('../connect.js');
   const { Host } = await import('../../proto/gen/weft/v1/host.js');
   using controllers = await connectControllers(invocation);
   const found = await allHosts(controllers);
-  found.sort((a, b) => a.number - b.number);
+  found.sort(byName);
   if (invocation.globals.json) {
     invocation.printJson({ hosts: found.map((host) => Host.toJSON(host)) });
+    return undefined;
+  }
+  if (quiet) {
+    for (const { id } of found) invocation.print(id);
     return undefined;
   }
   const { renderTable } = await import('../output/table.js');
@@ -44,7 +54,7 @@ async function list(invocation: Invocation): Promise<undefined> {
     paint(hostWord(state)),
     String(ackedRevision),
     version,
-    String(problems.length),
+    problems.length === 0 ? '-' : String(problems.length),
   ]);
   invocation.print(renderTable(['HOST ID', 'NAME', 'VTEP', 'STATE', 'ACKED', 'VERSION', 'PROBLEMS'], rows));
   return undefined;

@@ -5,6 +5,7 @@ import { newNetworkId } from '../../core/ids.js';
 import { NETWORK_OPTIONS } from '../../core/network-options.js';
 import { parseAttachment, type ConnectOptions } from '../arguments/attachments.js';
 import { addConnectOptions } from '../arguments/connect-options.js';
+import { NETWORK_FILTERS, PRUNE_FILTERS } from '../arguments/filters.js';
 import { collect, parseDriverOptions, parseLabels } from '../arguments/labels.js';
 import { DRIVERS, parseDriver, parseNetworkName } from '../arguments/names.js';
 import { parseSubnets, type SubnetOptions } from '../arguments/subnets.js';
@@ -54,7 +55,7 @@ export const define: Define = (network, act) => {
     network
       .command('ls')
       .description('list networks')
-      .option('-f, --filter <key=value>', `only some: ${FILTERS} (repeats)`, collect)
+      .option('-f, --filter <key=value>', `only some: ${NETWORK_FILTERS.join(', ')} (repeats)`, collect)
       .option('-q, --quiet', 'print ids only, which the predefined networks have none of')
       .action(act((invocation, options: ListOptions) => listNetworks(invocation, options))),
     ['weft network ls', 'a table'],
@@ -84,7 +85,7 @@ export const define: Define = (network, act) => {
     network
       .command('prune')
       .description('remove every network that has no endpoints')
-      .option('--filter <key=value>', 'only some: label=KEY[=VALUE], label!=KEY, until=24h (repeats)', collect)
+      .option('--filter <key=value>', `only some: ${PRUNE_FILTERS.join(', ')} (repeats)`, collect)
       .option('-f, --force', 'do not ask')
       .option('--wait', 'return when no host concerned has them any more')
       .action(act((invocation, options: PruneOptions) => pruneNetworks(invocation, options))),
@@ -122,8 +123,6 @@ export const define: Define = (network, act) => {
     ['weft network disconnect web shop', 'its address is free when the host has confirmed'],
   );
 };
-
-const FILTERS = 'name=PART, id=PREFIX, driver=D, label=KEY[=VALUE], label!=KEY, dangling=true, until=24h, type=custom';
 
 const defineUpdate: Define = (network, act) => {
   const update = network

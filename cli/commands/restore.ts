@@ -7,6 +7,7 @@ import { confirm, requireTerminal } from '../confirm.js';
 import type { Controllers } from '../connect.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
 import { renderBytes } from '../output/bytes.js';
+import { LocalFailure } from '../output/errors.js';
 import { withProgress } from '../output/progress.js';
 import { timeWord } from '../output/times.js';
 
@@ -18,8 +19,10 @@ interface RestoreOptions {
 /** How long it may take where no --timeout says so, in milliseconds: once begun, it had better end. */
 const LIMIT_MS = 60 * 60 * 1000;
 
-/** Longer than controllers wait for a host to say what it runs: after that, --wait has nothing to wait for. */
-const DECLARE_LIMIT_MS = 11 * 60 * 1000;
+/** So long do controllers wait for a host to say what it runs, from their own start in the new epoch. */
+const PATIENCE_MS = 10 * 60 * 1000;
+/** Longer than that: afterwards, --wait has nothing to wait for. */
+const DECLARE_LIMIT_MS = PATIENCE_MS + 60 * 1000;
 
 /** A controller starts serving anew after a restore. How long that is given without --wait, and between questions. */
 const SETTLE_MS = 15 * 1000;
@@ -101,7 +104,7 @@ async function send(
 
 /**
  * Says which hosts have still to say what they run, since nothing is allocated before; waits for them where that is
- * asked for. Rejects with WeftError NOT_CONVERGED that names those that were waited for in vain.
+ * asked for. Rejects with a LocalFailure that names those that were waited for in vain.
  */
 async function tellUndeclared(
   invocation: Invocation,
@@ -119,17 +122,25 @@ async function tellUndeclared(
       await sleep(QUESTION_PAUSE_MS, undefined, { signal });
     }
   };
-  const describe = async (): Promise<string> => `waiting for ${named(awaited)} to say what runs there...`;
-  await withProgress(invocation.surroundings.stderr, describe, look);
+  const describe = async (): Promise<string> => `waiting for ${named(awaited)} to say what runs there`;
+  const beganMs = invocation.elapsedMs();
+  await withProgress(invocation.surroundings.stderr, describe, look, wait ? 'lines' : 'silent');
   if (awaited?.length === 0) return;
-  const names = named(awaited);
-  if (wait) {
-    throw new WeftError({
-      reason: 'NOT_CONVERGED',
-      message: `it is restored, but nothing was heard yet of what runs on ${names}`,
-    });
+  if (wait) throw new LocalFailure('DEADLINE_EXCEEDED', vainWait(awaited, invocation.elapsedMs() - beganMs));
+  invocation.note(`nothing is allocated before it is heard what runs on ${named(awaited)}: weft status`);
+}
+
+/** What is the matter, and what to do, when --wait has waited for `ms` without hearing of everybody. Pure. */
+export function vainWait(awaited: readonly string[] | undefined, ms: number): string {
+  if (awaited === undefined) {
+    return 'it is restored, but no controller serves the new epoch yet: see its log, and weft status';
   }
-  invocation.note(`nothing is allocated before it is heard what runs on ${names}: weft status`);
+  const hosts = named(awaited);
+  const consequence =
+    ms >= PATIENCE_MS
+      ? `the controllers go on without ${awaited.length === 1 ? 'it' : 'them'}, and what runs there may lose its place`
+      : 'nothing is allocated before that, or before the controllers have waited for ten minutes';
+  return `it is restored, but nothing was heard of what runs on ${hosts}; start weft-agent there: ${consequence}`;
 }
 
 /** The hosts of this epoch that have not said yet what they run; undefined where no controller serves it yet. */

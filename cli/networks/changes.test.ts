@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { WeftError } from '../../core/errors.js';
 import { Network } from '../../proto/gen/weft/v1/network.js';
-import { changeNetwork, changesAnything, checkChanges, immutable, type ChangeOptions } from './changes.js';
+import { changeNetwork, changesAnything, checkChanges, immutable, typedFor, type ChangeOptions } from './changes.js';
 
 const WEB = Network.fromPartial({
   name: 'web',
@@ -31,11 +31,9 @@ describe('changeNetwork', () => {
   });
 
   it('puts labels and options over what there was, and takes others away', () => {
-    const options = { label: ['tier=back', 'new'], labelRm: ['team', 'never-there'] };
+    const options = { label: ['tier=back', 'new'], labelRm: ['team'] };
     expect(values(options).labels).toEqual({ tier: 'back', new: '' });
     expect(values({ opt: ['mtu=1300'], optionRm: ['dns-ttl'] }).options).toEqual({ mtu: '1300' });
-    // Moving one is both: what is put stays.
-    expect(values({ label: ['team=b'], labelRm: ['team'] }).labels).toEqual({ tier: 'front', team: 'b' });
   });
 
   it('adds a subnet with what belongs to it', () => {
@@ -78,7 +76,18 @@ describe('changeNetwork', () => {
 
   it('knows for each subnet which option it comes from', () => {
     const options = { grow: ['10.1.0.0/16'], addSubnet: ['10.9.0.0/24'] };
-    expect(changeNetwork(WEB, options).typed).toEqual(['--grow', undefined, '--add-subnet']);
+    const change = changeNetwork(WEB, options);
+    expect(change.typed).toEqual(['--grow', undefined, '--add-subnet']);
+    const shown = (field: string, typed: ChangeOptions = options) => typedFor(field, change, typed);
+    expect(shown('subnets[0].cidr')).toEqual({ field: '--grow' });
+    // Nobody said --gateway: it is the prefix that the present one does not fit.
+    expect(shown('subnets[0].gateway')).toEqual({ field: '--grow', instead: 'name another with --gateway' });
+    expect(shown('subnets[0].gateway', { ...options, gateway: ['10.1.0.1'] })).toBeUndefined();
+    expect(shown('subnets[0].aux_addresses["nas"]')).toMatchObject({
+      instead: expect.stringContaining('-rm') as unknown,
+    });
+    expect(shown('subnets[1].gateway')).toBeUndefined();
+    expect(shown('labels')).toBeUndefined();
   });
 
   it('leaves the network that it was given alone', () => {
@@ -97,6 +106,8 @@ describe('changeNetwork', () => {
     [{ shrink: ['10.1.0.0/16'] }, '--shrink', /10\.1\.0\.0\/24 is smaller already; say --grow/],
     [{ shrink: ['10.2.0.0/25'] }, '--shrink', /no subnet lies around/],
     [{ addSubnet: ['10.2.0.0/24'], grow: ['10.0.0.0/8'], rmSubnet: ['10.1.0.0/24'] }, '--grow', /no subnet lies in/],
+    [{ labelRm: ['nope'] }, '--label-rm', /there is no label "nope" to remove \(network web has team, tier\)/],
+    [{ optionRm: ['mtu', 'nope'] }, '--option-rm', /no option "nope" to remove \(network web has dns-ttl, mtu\)/],
     [{ auxAddressRm: ['scanner'] }, '--aux-address-rm', /no subnet keeps an address for "scanner"/],
     [{ gateway: ['10.7.0.1'] }, '--gateway', /10\.7\.0\.1 is in none of the subnets/],
     [{ grow: ['10.1.0.9/16'] }, '--grow', /the subnet is 10\.1\.0\.0\/16/],
@@ -119,6 +130,8 @@ describe('changeNetwork', () => {
 describe('checkChanges', () => {
   it.each([
     [{ label: ['=x'] }, /--label/],
+    [{ label: ['a'], labelRm: ['a'] }, /--label-rm: "a" is set by --label/],
+    [{ opt: ['mtu=1400'], optionRm: ['mtu'] }, /--option-rm: "mtu" is set by -o/],
     [{ opt: ['mtu'] }, /-o: "mtu" is not KEY=VALUE/],
     [{ opt: ['mtu=12'] }, /mtu/],
     [{ addSubnet: ['10.1.0.0'] }, /--add-subnet: "10\.1\.0\.0" is no subnet/],

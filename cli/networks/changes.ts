@@ -61,6 +61,32 @@ export interface NetworkChange {
   readonly typed: readonly (string | undefined)[];
 }
 
+/** Of each part of a subnet: the option that changes it, and what to do where a changed prefix leaves no room for it. */
+const PARTS = [
+  { field: 'gateway', option: 'gateway', instead: 'name another with --gateway' },
+  { field: 'ip_range', option: 'ipRange', instead: 'name another with --ip-range' },
+  { field: 'aux_addresses', option: 'auxAddress', instead: 'give it up with --aux-address-rm NAME' },
+] as const;
+
+/**
+ * A refused field of the request under the option that was typed for it: a prefix's, and that of a part that nobody
+ * mentioned, which is refused because of the prefix. `instead` is what else would do. Undefined: it has its usual name.
+ */
+export function typedFor(
+  field: string,
+  { typed }: NetworkChange,
+  options: ChangeOptions,
+): { readonly field: string; readonly instead?: string } | undefined {
+  const [, index, part = ''] = /^subnets\[(\d+)\]\.([a-z_]+)/.exec(field) ?? [];
+  const option = index === undefined ? undefined : typed[Number(index)];
+  if (option === undefined) return undefined;
+  if (part === 'cidr') return { field: option };
+  const found = PARTS.find((each) => each.field === part);
+  return found === undefined || (options[found.option]?.length ?? 0) > 0
+    ? undefined
+    : { field: option, instead: found.instead };
+}
+
 /** Whether anything was typed that changes something. */
 export function changesAnything(options: ChangeOptions): boolean {
   return maskOf(options).length > 0;
@@ -68,30 +94,45 @@ export function changesAnything(options: ChangeOptions): boolean {
 
 /** Throws WeftError ARGUMENT_INVALID or OPTION_NOT_BUILT for what no network could take. */
 export function checkChanges(options: ChangeOptions): void {
-  parseLabels(options.label);
-  parseDriverOptions(options.opt);
+  refuseBoth('--label-rm', parseLabels(options.label), options.labelRm);
+  refuseBoth('--option-rm', parseDriverOptions(options.opt), options.optionRm);
   for (const [field, texts] of subnetOptions(options)) for (const text of texts) parseCidrOption(field, text);
+}
+
+/** One key cannot both be put and taken away: whichever was meant, the other is a mistake. */
+function refuseBoth(field: string, put: Readonly<Record<string, string>>, drop: readonly string[] = []): void {
+  const both = drop.find((key) => Object.hasOwn(put, key));
+  if (both === undefined) return;
+  const set = field === '--label-rm' ? '--label' : '-o';
+  throw new WeftError(invalid(field, `${JSON.stringify(both)} is set by ${set} in the same line; say one of them`));
 }
 
 /** What `network` shall be. Throws WeftError ARGUMENT_INVALID for what does not fit what the network is. */
 export function changeNetwork(network: Network, options: ChangeOptions): NetworkChange {
   const updateMask = maskOf(options);
-  const merge = (
+  const without = (
     present: Readonly<Record<string, string>>,
-    put: Readonly<Record<string, string>>,
-    drop: readonly string[] = [],
-  ): Record<string, string> =>
-    Object.fromEntries(Object.entries({ ...present, ...put }).filter(([key]) => key in put || !drop.includes(key)));
+    { field, what, drop = [] }: { field: string; what: string; drop: readonly string[] | undefined },
+  ): Record<string, string> => {
+    // Mistyped more often than removed already; the same holds for --aux-address-rm and --rm-subnet.
+    const missing = drop.find((key) => !Object.hasOwn(present, key));
+    if (missing !== undefined) {
+      const has = Object.keys(present).length === 0 ? 'none' : Object.keys(present).sort().join(', ');
+      const why = `there is no ${what} ${JSON.stringify(missing)} to remove (network ${network.name} has ${has})`;
+      throw new WeftError(invalid(field, why));
+    }
+    return Object.fromEntries(Object.entries(present).filter(([key]) => !drop.includes(key)));
+  };
+  const labels = without(network.labels, { field: '--label-rm', what: 'label', drop: options.labelRm });
+  const driverOptions = without(network.options, { field: '--option-rm', what: 'option', drop: options.optionRm });
   const { subnets, typed } = updateMask.includes('subnets')
     ? changeSubnets(network, options)
     : { subnets: [], typed: [] };
   return {
     values: {
       updateMask,
-      labels: updateMask.includes('labels') ? merge(network.labels, parseLabels(options.label), options.labelRm) : {},
-      options: updateMask.includes('options')
-        ? merge(network.options, parseDriverOptions(options.opt), options.optionRm)
-        : {},
+      labels: updateMask.includes('labels') ? { ...labels, ...parseLabels(options.label) } : {},
+      options: updateMask.includes('options') ? { ...driverOptions, ...parseDriverOptions(options.opt) } : {},
       subnets,
     },
     typed,

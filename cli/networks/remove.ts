@@ -1,9 +1,11 @@
 /** `weft network rm` and `weft network prune` */
-import { invalid, WeftError } from '../../core/errors.js';
+import { WeftError } from '../../core/errors.js';
+import { checkFilters, PRUNE_FILTERS } from '../arguments/filters.js';
 import { confirm, requireTerminal } from '../confirm.js';
 import type { Controllers } from '../connect.js';
 import type { Invocation } from '../invocation.js';
 import { allNetworks } from '../lists.js';
+import { byName } from '../natural-order.js';
 import { eachOf } from '../several.js';
 import { withShownId } from '../shown-id.js';
 import { refusePredefined } from './predefined.js';
@@ -16,9 +18,6 @@ export interface RemoveOptions {
 export interface PruneOptions extends RemoveOptions {
   readonly filter?: readonly string[];
 }
-
-/** What Docker's `network prune` takes. */
-const PRUNE_FILTERS = /^(?:label!?|until)=/;
 
 /** Names that a question spells out; the rest are counted. */
 const NAMED_MAX = 20;
@@ -54,17 +53,12 @@ export async function pruneNetworks(
   invocation: Invocation,
   { filter = [], force = false, ...options }: PruneOptions,
 ): Promise<number> {
-  for (const text of filter) {
-    if (!PRUNE_FILTERS.test(text)) {
-      const expected = 'expected label=KEY, label=KEY=VALUE, label!=KEY or until=TIME';
-      throw new WeftError(invalid('--filter', `${JSON.stringify(text)}: ${expected}`));
-    }
-  }
+  checkFilters(filter, PRUNE_FILTERS);
   requireTerminal(invocation, force);
   const { connectControllers } = await import('../connect.js');
   using controllers = await connectControllers(invocation);
   const found = await allNetworks(controllers, [...filter, 'dangling=true']);
-  found.sort((a, b) => a.name.localeCompare(b.name));
+  found.sort(byName);
   const names = found.map(({ name }) => name);
   if (names.length > 0 && !(await confirm(invocation, { question: questionOf(names), force }))) {
     invocation.note('nothing was removed');

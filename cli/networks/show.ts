@@ -1,8 +1,11 @@
 /** `weft network ls` and `weft network inspect` */
 import type { Network as NetworkMessage, Usage as UsageMessage } from '../../proto/gen/weft/v1/network.js';
+import { checkFilters, NETWORK_FILTERS } from '../arguments/filters.js';
 import type { Controllers } from '../connect.js';
 import type { Invocation } from '../invocation.js';
 import { allEndpoints, allHosts, allNetworks } from '../lists.js';
+import { byName } from '../natural-order.js';
+import { countWord } from '../output/count.js';
 import { inspectEach } from '../several.js';
 import { withShownId } from '../shown-id.js';
 import { divideFilters, predefined } from './predefined.js';
@@ -16,6 +19,7 @@ export async function listNetworks(
   invocation: Invocation,
   { quiet = false, filter = [] }: ListOptions,
 ): Promise<undefined> {
+  checkFilters(filter, NETWORK_FILTERS);
   const filters = divideFilters(filter);
   const { connectControllers } = await import('../connect.js');
   const { Network } = await import('../../proto/gen/weft/v1/network.js');
@@ -23,7 +27,6 @@ export async function listNetworks(
   // Asked also where none of the answer is wanted: it is the controller who knows whether a filter makes sense.
   const found = await allNetworks(controllers, filters.cluster);
   const networks = filters.custom ? found : [];
-  const byName = (a: { readonly name: string }, b: { readonly name: string }): number => a.name.localeCompare(b.name);
   if (invocation.globals.json) {
     const all = [...networks.map((network) => ({ name: network.name, json: Network.toJSON(network) }))];
     for (const network of filters.predefined) all.push({ name: network.name, json: network });
@@ -93,10 +96,10 @@ async function describe(controllers: Controllers, network: NetworkMessage): Prom
       .map(({ id, sandbox, hostId, addresses, mac, state }) => ({
         ...{ id, sandbox, host: hostNames.get(hostId) ?? hostId, addresses, mac, state: endpointWord(state) },
       }))
-      .sort((a, b) => a.sandbox.localeCompare(b.sandbox)),
+      .sort((a, b) => byName({ name: a.sandbox }, { name: b.sandbox })),
   };
 }
 
 function figures({ total, used, resting, free }: UsageMessage): Readonly<Record<string, string>> {
-  return { total: String(total), used: String(used), resting: String(resting), free: String(free) };
+  return { total: countWord(total), used: countWord(used), resting: countWord(resting), free: countWord(free) };
 }

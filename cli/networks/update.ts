@@ -15,6 +15,7 @@ import {
   IMMUTABLE,
   immutable,
   longFlag,
+  typedFor,
   type ChangeOptions,
   type NetworkChange,
 } from './changes.js';
@@ -83,7 +84,7 @@ async function updateOne(
       return { network: present(answer.network, 'network'), revision: answer.revision };
     } catch (error) {
       if (!(error instanceof WeftError)) throw error;
-      if (error.reason !== 'REVISION_CHANGED' || attempt >= ATTEMPTS) throw asTyped(error, change);
+      if (error.reason !== 'REVISION_CHANGED' || attempt >= ATTEMPTS) throw asTyped(error, change, options);
       // Another controller may answer next, and not have heard yet of the change that was in the way.
       const seen = error.metadata['revision'] ?? '';
       if (/^\d{1,19}$/.test(seen)) minRevision = BigInt(seen);
@@ -93,14 +94,14 @@ async function updateOne(
   }
 }
 
-/** A refusal of a subnet's prefix under the option it was typed with: --grow, not what `network create` calls it. */
-function asTyped(error: WeftError, { typed }: NetworkChange): WeftError {
+/** A refusal of a subnet under the option it was typed with: --grow, not what `network create` calls it. */
+function asTyped(error: WeftError, change: NetworkChange, options: ChangeOptions): WeftError {
   let { message } = error;
   const violations = error.violations.map((violation) => {
-    const [, index] = /^subnets\[(\d+)\]\.cidr$/.exec(violation.field) ?? [];
-    const field = index === undefined ? undefined : typed[Number(index)];
+    const { field, instead } = typedFor(violation.field, change, options) ?? {};
     if (field === undefined) return violation;
     message = message.replace(`${violation.field}: `, () => `${field}: `);
+    if (instead !== undefined) message += `; ${instead}`;
     return { ...violation, field };
   });
   return new WeftError({ reason: error.reason, message, violations, metadata: error.metadata }, { cause: error.cause });

@@ -43,6 +43,12 @@ describe('renderError', () => {
     );
   });
 
+  it('takes a full stop away, and leaves what is left out', () => {
+    const line = (message: string) => renderError(new WeftError({ reason: 'ARGUMENT_INVALID', message }), quiet);
+    expect(line('it is so.')).toBe('weft: it is so\n');
+    expect(line('there are name=..., until=...')).toBe('weft: there are name=..., until=...\n');
+  });
+
   it('names the request where the fault is not the caller', () => {
     expect(renderError(new Error('boom'), quiet)).toBe('weft: boom (INTERNAL, request r-1)\n');
     expect(renderError(new WeftError({ reason: 'KERNEL_FAILED', message: 'EPERM' }), quiet)).toContain('request r-1');

@@ -96,10 +96,13 @@ function usageText(message: string): string {
 }
 
 function oneLine(text: string): string {
-  return text
-    .trim()
-    .replace(/\s*\n\s*/g, ' ')
-    .replace(/\.$/, '');
+  return (
+    text
+      .trim()
+      .replace(/\s*\n\s*/g, ' ')
+      // A full stop, and not the end of an ellipsis.
+      .replace(/(?<!\.)\.$/, '')
+  );
 }
 
 /** grpc-js wraps why it could not connect: "No connection established. Last error: Error: WHY. Resolution note: ". */

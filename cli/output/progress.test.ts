@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { withProgress } from './progress.js';
+import { LogLines, withProgress } from './progress.js';
 
 describe('withProgress', () => {
   const lines: string[] = [];
@@ -44,5 +44,31 @@ describe('withProgress', () => {
       ),
     ).rejects.toThrow('late');
     expect(lines).toEqual([]);
+  });
+
+  it('writes lines where nobody watches and that is asked for', async () => {
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 2300));
+    const nobody = { ...terminal, isTty: false };
+    await withProgress(
+      nobody,
+      async () => 'waiting for h2',
+      () => slow,
+      'lines',
+    );
+    expect(lines).toEqual(['weft: waiting for h2 (1 s)\n']);
+  });
+});
+
+describe('LogLines', () => {
+  it('tell news at once, and the same again after ten seconds', () => {
+    const lines: string[] = [];
+    let ms = 500;
+    const teller = new LogLines({ write: (text) => void lines.push(text), isTty: false }, { monotonicMs: () => ms });
+    for (let second = 1; second <= 22; second += 1) {
+      ms = 500 + second * 1001;
+      teller.show(second === 1 ? 'h1, h2' : 'h2');
+    }
+    teller.end();
+    expect(lines).toEqual([1, 2, 12, 22].map((s) => `weft: ${s === 1 ? 'h1, h2' : 'h2'} (${String(s)} s)\n`));
   });
 });

@@ -1,6 +1,7 @@
 /** The cluster on one screen. Pure. */
 import type { EtcdMember, EtcdStatus, GetStatusResponse, Warning } from '../../proto/gen/weft/v1/cluster.js';
 import { HostState, type Host } from '../../proto/gen/weft/v1/host.js';
+import { byName } from '../natural-order.js';
 import { renderBytes } from './bytes.js';
 import { hostWord, type Paint } from './states.js';
 import { renderPairs, renderTable } from './table.js';
@@ -80,17 +81,15 @@ function memberLine({ endpoint, healthy, leader, problem }: EtcdMember, paint: P
 }
 
 function renderHosts(hosts: readonly Host[], revision: bigint, paint: Paint): string {
-  const rows = [...hosts]
-    .sort((a, b) => a.number - b.number)
-    .map(({ name, vtep, state, ackedRevision, version, problems }) => [
-      name,
-      vtep,
-      paint(hostWord(state)),
-      String(ackedRevision),
-      // Revisions, not time: how many changes of the cluster the host is not known to have.
-      ackedRevision < revision ? String(revision - ackedRevision) : '-',
-      version,
-      problems.length === 0 ? '-' : String(problems.length),
-    ]);
+  const rows = [...hosts].sort(byName).map(({ name, vtep, state, ackedRevision, version, problems }) => [
+    name,
+    vtep,
+    paint(hostWord(state)),
+    String(ackedRevision),
+    // Revisions, not time: how many changes of the cluster the host is not known to have.
+    ackedRevision < revision ? String(revision - ackedRevision) : '-',
+    version,
+    problems.length === 0 ? '-' : String(problems.length),
+  ]);
   return renderTable(['HOST', 'VTEP', 'STATE', 'ACKED', 'BEHIND', 'VERSION', 'PROBLEMS'], rows);
 }

@@ -110,7 +110,7 @@ function changed(from: Subnet, wish: SubnetWish, field: string): Subnet | Reject
   const objection = objectionTo({ ...subnet, gateway: '' as IpAddress }, gateway);
   return objection === undefined
     ? subnet
-    : invalid(`${field}.gateway`, `the gateway of ${from.cidr} cannot stay: ${objection}; name another`);
+    : invalid(`${field}.gateway`, `the gateway of ${from.cidr} cannot stay: ${objection}`);
 }
 
 function madeOne(cidr: Cidr, from: Subnet | undefined, more: readonly Subnet[]): string {

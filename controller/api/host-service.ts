@@ -11,7 +11,7 @@ import {
   type ListHostsResponse,
 } from '../../proto/gen/weft/v1/host.js';
 import type { Cache } from '../cache/cache.js';
-import { collisionsOf, describeCollision } from '../domain/collisions.js';
+import { NetworkSubnets, describeCollision } from '../domain/collisions.js';
 import type { Fanout } from '../fanout/fanout.js';
 import { readPage, takePage } from './page.js';
 import { findHost, viewAt } from './reads.js';
@@ -52,11 +52,8 @@ export function hostService(serve: Serve, { cache, fanout }: HostServiceOptions)
 
 /** Hosts as they are stored, with what only a running controller knows of them. */
 export function toMessages(fanout: Fanout, hosts: readonly Host[]): HostMessage[] {
-  const collisions = collisionsOf(fanout.view, hosts);
-  return hosts.map((host) => {
-    const own = collisions.filter((each) => each.host === host).slice(0, COLLISIONS);
-    return toMessage(fanout, host, own.map(describeCollision));
-  });
+  const subnets = new NetworkSubnets(fanout.view);
+  return hosts.map((host) => toMessage(fanout, host, subnets.collisionsOf(host, COLLISIONS).map(describeCollision)));
 }
 
 function toMessage(fanout: Fanout, host: Host, collisions: readonly Problem[]): HostMessage {

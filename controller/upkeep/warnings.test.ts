@@ -1,9 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseCidr, parseIp, type Cidr } from '../../core/address.js';
+import { overlaps, parseCidr, parseIp, type Cidr } from '../../core/address.js';
 import { newHostId, newNetworkId } from '../../core/ids.js';
 import type { Host, Network } from '../../core/model.js';
 import { ClusterView } from '../cache/view.js';
-import { collisionsOf } from '../domain/collisions.js';
+import { NetworkSubnets } from '../domain/collisions.js';
 import type { EtcdReport } from '../etcd/etcd-status.js';
 import { NO_ETCD } from '../testing.js';
 import { etcdWarnings } from '../etcd/etcd-warnings.js';
@@ -59,14 +60,67 @@ describe('collisions', () => {
     ['both', ['172.16.0.0/12', 'fd00:1::/64'], ['green 172.20.0.0/16', 'blue fd00:1::/64']],
   ])('are found: %s', (_, prefixes, found) => {
     const one = host('h1', 200, prefixes);
-    const collisions = collisionsOf(viewOf(networks, [one]), [one]);
+    const collisions = new NetworkSubnets(viewOf(networks, [one])).collisionsOf(one, 10);
     expect(collisions.map((each) => `${each.network.name} ${each.subnet}`)).toEqual(found);
   });
 
   it('are found for a tunnel address', () => {
     const one = host('h1', 7);
-    const [found] = collisionsOf(viewOf(networks, [one]), [one]);
+    const [found] = new NetworkSubnets(viewOf(networks, [one])).collisionsOf(one, 10);
     expect(found).toMatchObject({ own: '192.0.2.7', subnet: '192.0.2.0/28' });
+  });
+
+  it('are those that a comparison of each with each finds', () => {
+    const shape = fc.record({ at: fc.nat(255), length: fc.integer({ min: 24, max: 32 }) });
+    const cidr = ({ at, length }: { readonly at: number; readonly length: number }): Cidr => {
+      const size = 2 ** (32 - length);
+      return readCidr(`198.51.100.${String(at - (at % size))}/${String(length)}`);
+    };
+    fc.assert(
+      fc.property(fc.array(shape, { maxLength: 12 }), fc.array(shape, { maxLength: 4 }), (subnets, prefixes) => {
+        const placed = subnets.map((each, index) => network(`n${String(index)}`, [cidr(each)], 4_096 + index));
+        const one = { ...host('h1', 1), prefixes: [...new Set(prefixes.map(cidr))] };
+        const index = new NetworkSubnets(viewOf(placed, [one]));
+        const found = index.collisionsOf(one, 1_000).map((each) => `${each.own} ${each.network.name}`);
+        const expected = one.prefixes.flatMap((own) =>
+          placed
+            .filter(({ subnets: [subnet] }) => subnet !== undefined && overlaps(subnet.cidr, own))
+            .map(({ name }) => `${own} ${name}`),
+        );
+        expect(found.toSorted()).toEqual(expected.toSorted());
+        expect(index.collisionsOf(one, 3)).toHaveLength(Math.min(3, expected.length));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('cost little to find among 1,000 networks and 1,000 hosts', () => {
+    const spread = (count: number, first: string) =>
+      Array.from({ length: count }, (_, nth) => `${first}.${String(nth >> 8)}.${String(nth & 255)}`);
+    const thousand = spread(1_000, '10').map((at, nth) => network(`n${String(nth)}`, [`${at}.0/24`], 4_096 + nth));
+    const hosts = (prefixes: (nth: number) => readonly string[]) =>
+      Array.from({ length: 1_000 }, (_, nth) => host(`h${String(nth)}`, nth & 255, prefixes(nth)));
+    const costs = (all: readonly Host[], more: readonly Network[] = []) => {
+      const subnets = new NetworkSubnets(viewOf([...thousand, ...more], all));
+      const found = all.reduce((sum, each) => sum + subnets.collisionsOf(each, 50).length, 0);
+      return [found, subnets.compared] as const;
+    };
+    // Each with each would be sixteen million.
+    const apart = spread(16_000, '172');
+    const [none, search] = costs(hosts((nth) => apart.slice(16 * nth, 16 * nth + 16).map((at) => `${at}.0/24`)));
+    expect(none).toBe(0);
+    expect(search).toBeLessThan(300_000);
+    // In a wide network, beside all others.
+    const [wide, chain] = costs(
+      hosts((nth) => [`10.200.${String(nth & 255)}.0/24`]),
+      [network('wide', ['10.0.0.0/8'], 9_999)],
+    );
+    expect(wide).toBe(1_000);
+    expect(chain).toBeLessThan(50_000);
+    // In the way of all: what is not told is not looked for.
+    const [all, told] = costs(hosts(() => ['10.0.0.0/8']));
+    expect(all).toBe(50_000);
+    expect(told).toBeLessThan(100_000);
   });
 });
 

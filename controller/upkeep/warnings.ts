@@ -2,7 +2,7 @@
 import type { Host } from '../../core/model.js';
 import type { Warning } from '../../proto/gen/weft/v1/cluster.js';
 import type { View } from '../cache/view.js';
-import { collisionsOf, describeCollision } from '../domain/collisions.js';
+import { NetworkSubnets, describeCollision, type Collision } from '../domain/collisions.js';
 import { listed } from '../domain/network.js';
 import { restoreUnfinished } from '../meta.js';
 
@@ -22,7 +22,6 @@ export interface Concerns {
 
 /** Those of a controller that serves. */
 export function clusterWarnings({ view, scarce, awaited, givenUp }: Concerns): readonly Warning[] {
-  const collisions = collisionsOf(view, view.hosts.values()).slice(0, OF_ONE_KIND);
   return [
     ...scarce.slice(0, OF_ONE_KIND),
     ...undeclared(awaited, 'nothing is allocated before it is: start the agent'),
@@ -30,7 +29,7 @@ export function clusterWarnings({ view, scarce, awaited, givenUp }: Concerns): r
       givenUp,
       'it is not waited for any more, and what runs there may have lost its place: start the agent',
     ),
-    ...collisions.map((collision) => {
+    ...firstCollisions(view).map((collision) => {
       const { object, message } = describeCollision(collision);
       return {
         ...{ reason: 'SUBNET_COLLIDES', object: `network ${collision.network.name}` },
@@ -43,6 +42,17 @@ export function clusterWarnings({ view, scarce, awaited, givenUp }: Concerns): r
 /** The one that stands in front of all others while a restore is not through. */
 export function restoreWarning(): Warning {
   return { reason: 'RESTORE_UNFINISHED', object: 'cluster', message: restoreUnfinished().message };
+}
+
+/** No more are looked for than are told: where one route is in the way of all networks on all hosts, there are a million. */
+function firstCollisions(view: View): readonly Collision[] {
+  const subnets = new NetworkSubnets(view);
+  const found: Collision[] = [];
+  for (const host of view.hosts.values()) {
+    if (found.length >= OF_ONE_KIND) break;
+    found.push(...subnets.collisionsOf(host, OF_ONE_KIND - found.length));
+  }
+  return found;
 }
 
 function undeclared(hosts: readonly Host[], consequence: string): readonly Warning[] {

@@ -1,5 +1,6 @@
 /** For tests: a controller in this process on a store in memory, reached over real mutual TLS on loopback. */
 import { Channel, credentials, type ClientOptions } from '@grpc/grpc-js';
+import { setMaxListeners } from 'node:events';
 import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { pino } from 'pino';
@@ -155,11 +156,6 @@ export async function openController(
   };
 }
 
-const CALL: CallContext = {
-  ...{ signal: new AbortController().signal, timeoutMs: PATIENCE_MS, requestId: 'test-request' },
-  peer: { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' },
-};
-
 function* cut(file: Buffer): Generator<RestoreRequest> {
   for (let at = 0; at < file.length; at += 64 * 1024) yield { data: file.subarray(at, at + 64 * 1024) };
 }
@@ -171,6 +167,8 @@ export class TestClient implements Disposable {
   readonly hosts: HostServiceClient;
   readonly cluster: ClusterServiceClient;
   readonly #sync: AgentSyncServiceClient;
+  /** Ends the calls that are under way when this goes. */
+  readonly #gone = new AbortController();
 
   constructor(port: number, tls: { readonly ca: string; readonly cert: string; readonly key: string }) {
     const secure = credentials.createSsl(Buffer.from(tls.ca), Buffer.from(tls.key), Buffer.from(tls.cert));
@@ -182,6 +180,8 @@ export class TestClient implements Disposable {
     this.hosts = new HostServiceClient(address, secure, options);
     this.cluster = new ClusterServiceClient(address, secure, options);
     this.#sync = new AgentSyncServiceClient(address, secure, options);
+    // Each call under way listens, and there may be hundreds.
+    setMaxListeners(0, this.#gone.signal);
   }
 
   /** Calls a method; rejects with WeftError. */
@@ -190,21 +190,23 @@ export class TestClient implements Disposable {
     request: Request,
     timeoutMs = PATIENCE_MS,
   ): Promise<Response> {
-    return call(method, request, { ...CALL, timeoutMs });
+    return call(method, request, this.#context(timeoutMs));
   }
 
   /** The whole file of a backup; rejects with WeftError. */
   async backup(): Promise<Buffer> {
     const parts: Buffer[] = [];
     const { cluster } = this;
-    for await (const { data } of download(cluster.backup.bind(cluster), {}, CALL)) parts.push(data);
+    for await (const { data } of download(cluster.backup.bind(cluster), {}, this.#context(PATIENCE_MS))) {
+      parts.push(data);
+    }
     return Buffer.concat(parts);
   }
 
   /** Restores a file; rejects with WeftError. */
   restore(file: Buffer, timeoutMs = 4 * PATIENCE_MS): Promise<RestoreResponse> {
     const { cluster } = this;
-    return upload(cluster.restore.bind(cluster), Readable.from(cut(file)), { ...CALL, timeoutMs });
+    return upload(cluster.restore.bind(cluster), Readable.from(cut(file)), this.#context(timeoutMs));
   }
 
   /** Opens a stream as this host's agent. */
@@ -213,7 +215,15 @@ export class TestClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#gone.abort();
     this.channel.close();
+  }
+
+  #context(timeoutMs: number): CallContext {
+    return {
+      ...{ signal: this.#gone.signal, timeoutMs, requestId: 'test-request' },
+      peer: { name: 'the controller', unavailable: 'CONTROLLER_UNAVAILABLE' },
+    };
   }
 }
 
@@ -281,7 +291,11 @@ export class ScriptedAgent {
     return new Promise((resolve, reject) => {
       const look = (): void => {
         const found = this.received.find(is);
-        if (found === undefined) return;
+        if (found === undefined) {
+          // While others come it is waited for: a machine may be busy with many.
+          timeout.refresh();
+          return;
+        }
         clearTimeout(timeout);
         this.#waiters.delete(look);
         resolve(found);

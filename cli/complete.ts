@@ -1,5 +1,8 @@
 /** `weft complete -- WORDS...`: what the completion scripts ask at each TAB. Names come from the cluster, where it answers. */
 import tab from '@bomb.sh/tab/commander';
+import type { Command } from 'commander';
+import { NETWORK_OPTIONS } from '../core/network-options.js';
+import { ENDPOINT_FILTERS, NETWORK_FILTERS, PRUNE_FILTERS } from './arguments/filters.js';
 import { resolveGlobals } from './globals.js';
 import { Invocation } from './invocation.js';
 import { fillIn, makeProgram } from './program.js';
@@ -10,14 +13,17 @@ const NAMES_TIMEOUT_MS = 1000;
 
 const TAB_SCRIPT = 'completion-script';
 
+/** In the scripts' protocol, the directives to add no space and to offer no files. */
+const KEYS_ONLY = ':6\n';
+
 /** In the scripts' protocol, the directive without a bit set: offer what the shell itself would, which is files. */
 const SHELL_COMPLETES_FILES = ':0\n';
 
 /** What can stand in an argument or an option of this name. */
 const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
 
-/** Answers one question on stdout; says nothing of what goes wrong, because nobody asked for that. `words`: the line so far. */
-export async function complete(words: readonly string[], outer: Surroundings): Promise<number> {
+/** Answers one question on stdout; says nothing of what goes wrong, because nobody asked for that. `typed`: the line so far. */
+export async function complete(typed: readonly string[], outer: Surroundings): Promise<number> {
   const invocation = new Invocation(resolveGlobals({}, outer.env, outer.homeDir), outer);
   const silent = { write: () => undefined, isTty: false };
   const surroundings = { ...outer, stdout: silent, stderr: silent };
@@ -27,8 +33,15 @@ export async function complete(words: readonly string[], outer: Surroundings): P
   // tab adds a command for its script; ours has the better name, and is offered.
   const root = tab(program, { completionCommandName: TAB_SCRIPT });
   root.commands.delete(TAB_SCRIPT);
+  const words = named(program, typed);
   const [noun = '', verb = ''] = words.filter((word) => !word.startsWith('-'));
   const called = root.commands.get(`${noun} ${verb}`) ?? root.commands.get(noun);
+  const keys = keysOf(noun, verb, words);
+  if (keys !== undefined) {
+    for (const key of keys) outer.stdout.write(`${key}\t\n`);
+    outer.stdout.write(KEYS_ONLY);
+    return 0;
+  }
   if (called?.arguments.has('file') === true && words.at(-1)?.startsWith('-') === false) {
     outer.stdout.write(SHELL_COMPLETES_FILES);
     return 0;
@@ -45,6 +58,44 @@ export async function complete(words: readonly string[], outer: Surroundings): P
   }
   root.parse([...words]);
   return 0;
+}
+
+/** The line with each command under its own name: `network list` is `network ls`. Pure. */
+function named(program: Command, words: readonly string[]): readonly string[] {
+  let at = program;
+  return words.map((word, index) => {
+    // What is still being typed may become another word.
+    if (index === words.length - 1) return word;
+    const next = at.commands.find((command) => command.name() === word || command.aliases().includes(word));
+    if (next === undefined) return word;
+    at = next;
+    return next.name();
+  });
+}
+
+const NETWORK_KEYS = NETWORK_OPTIONS.map((key) => `${key}=`);
+
+/** What is offered behind -o and --filter, by command. */
+const KEYS: Readonly<Record<string, readonly (readonly [options: readonly string[], keys: readonly string[]])[]>> = {
+  'network create': [[['-o', '--opt'], NETWORK_KEYS]],
+  'network update': [
+    [['-o', '--opt'], NETWORK_KEYS],
+    [['--option-rm'], NETWORK_OPTIONS],
+  ],
+  'network ls': [[['-f', '--filter'], NETWORK_FILTERS]],
+  'network prune': [[['--filter'], PRUNE_FILTERS]],
+  'endpoint ls': [[['-f', '--filter'], ENDPOINT_FILTERS]],
+};
+
+/** What the word under way can begin with, where it is the value of -o or --filter; undefined: it is not. */
+function keysOf(noun: string, verb: string, words: readonly string[]): readonly string[] | undefined {
+  const option = words.at(-2) ?? '';
+  const word = words.at(-1) ?? '';
+  const [, all] = KEYS[`${noun} ${verb}`]?.find(([options]) => options.includes(option)) ?? [];
+  if (all === undefined) return undefined;
+  // Of `label!=KEY[=VALUE]` what is the same for everybody.
+  const keys = all.map((text) => /^[^=]*=?/.exec(text)?.[0] ?? text);
+  return [...new Set(keys)].filter((key) => key.startsWith(word));
 }
 
 async function namesOf(kind: string, invocation: Invocation): Promise<string[]> {

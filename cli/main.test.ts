@@ -123,9 +123,18 @@ describe('bin/weft', () => {
     expect(await answered('restore', '/var/ba')).toBe(':0\n');
     expect(await offered('restore', '--f')).toEqual(['--force']);
     expect(await offered('comp')).toEqual(['completion']);
+    // What options take: the keys, to go on from without a space.
+    expect(await answered('network', 'create', '-o', 'dns-t')).toBe('dns-ttl=\t\n:6\n');
+    expect(await offered('network', 'update', '--option-rm', 'm')).toEqual(['mtu']);
+    expect(await offered('network', 'list', '--filter', '')).toEqual([
+      ...['name=', 'id=', 'driver=', 'label=', 'label!=', 'dangling=', 'until=', 'type='],
+    ]);
+    expect(await offered('network', 'prune', '--filter', 'u')).toEqual(['until=']);
+    expect(await offered('endpoint', 'ls', '-f', 's')).toEqual(['sandbox=', 'state=']);
     for (const name of ['shop', 'till']) agent.sandboxes.set(name, Sandbox.fromPartial({ name }));
     expect(await offered('exec', '')).toEqual(['shop', 'till']);
     expect(await offered('sandbox', 'rm', 't')).toEqual(['till']);
+    expect(await offered('sandbox', 'remove', 't')).toEqual(['till']);
     // Nobody answers for networks here: nothing is offered, and nothing is said.
     expect(await offered('network', 'rm', '')).toEqual([]);
   });

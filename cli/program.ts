@@ -49,6 +49,9 @@ const NOUNS: readonly Noun[] = [
   },
 ];
 
+/** What verbs are called as well, as with Docker. */
+export const VERB_ALIASES: Readonly<Record<string, string>> = { ls: 'list', rm: 'remove' };
+
 /** The tree with nouns that are not filled in yet. Commander's errors are thrown, its help goes to `surroundings`. */
 export function makeProgram({ stdout, stderr }: Pick<Surroundings, 'stdout' | 'stderr'>): Command {
   const program = new Command('weft')
@@ -107,6 +110,10 @@ export async function fillIn(
     const command = program.commands.find((candidate) => candidate.name() === noun.name);
     if (command === undefined) continue;
     (await noun.load()).define(command, makeAct(surroundings, watcher));
+    for (const each of command.commands) {
+      const alias = VERB_ALIASES[each.name()];
+      if (alias !== undefined) each.alias(alias);
+    }
     for (const each of [command, ...command.commands]) addGlobals(each.helpCommand(false));
   }
 }

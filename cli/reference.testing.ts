@@ -1,6 +1,7 @@
 /** The tree of commands as a page: docs/cli.md is held against it by a test, so that it cannot go stale. */
 import type { Argument, Command, Option } from 'commander';
 import { ENVIRONMENT, EXIT_MEANINGS } from './globals.js';
+import { VERB_ALIASES } from './program.js';
 
 /** Markdown. `program` is filled in. */
 export function renderReference(program: Command): string {
@@ -10,6 +11,9 @@ export function renderReference(program: Command): string {
     '',
     `\`weft\` is a client of the controllers and of the agent on its own host. This page lists its commands as \`--help\``,
     'has them; a test holds the two together (`npx vitest run cli/reference.test.ts -u` writes the page).',
+    `${Object.entries(VERB_ALIASES)
+      .map(([verb, alias]) => `\`${verb}\` is also \`${alias}\``)
+      .join(', ')}.`,
     '',
     ...section('Options of every command', table(['Option', ''], program.options.filter(isGlobal).map(optionRow))),
     ...section(

@@ -45,9 +45,9 @@ function pathOf(program: Command, argv: readonly string[]): string {
   const names = [program.name()];
   let at = program;
   for (const word of argv) {
-    const next = at.commands.find((candidate) => candidate.name() === word);
+    const next = at.commands.find((candidate) => candidate.name() === word || candidate.aliases().includes(word));
     if (next === undefined) continue;
-    names.push(word);
+    names.push(next.name());
     at = next;
   }
   return names.join(' ');

@@ -38,7 +38,8 @@ describe('weft sandbox', () => {
     );
     const shown = JSON.parse((await weft('sandbox inspect shop')).stdout) as unknown;
     expect(shown).toMatchObject({ name: 'shop', state: 'ready', endpoints: [{ revision: '7', state: 'ready' }] });
-    expect(await weft('sandbox rm shop')).toMatchObject({ exitCode: 0, stdout: 'shop\n' });
+    expect((await weft('sandbox list')).stdout).toBe((await weft('sandbox ls')).stdout);
+    expect(await weft('sandbox remove shop')).toMatchObject({ exitCode: 0, stdout: 'shop\n' });
     expect(agent.sandboxes.size).toBe(0);
   });
 

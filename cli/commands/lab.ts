@@ -193,7 +193,9 @@ function directoryOf({ surroundings }: Invocation): { readonly dir?: string } {
 }
 
 function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text))
-    throw new WeftError(invalid('--hosts', `expected a number, not ${JSON.stringify(text)}`));
+  // How many are too many is for the lab to say.
+  if (!/^0*[1-9]\d{0,3}$/.test(text)) {
+    throw new WeftError(invalid('--hosts', `expected how many hosts, at least 1, not ${JSON.stringify(text)}`));
+  }
   return Number(text);
 }

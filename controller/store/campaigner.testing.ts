@@ -53,8 +53,8 @@ export class Campaigner implements Disposable {
 
   /** What it says next; undefined: nothing more. */
   async next(): Promise<string | undefined> {
-    const { done, value } = await this.#lines.next();
-    return done === true ? undefined : value;
+    const line = await this.#lines.next();
+    return line.done === true ? undefined : line.value;
   }
 
   [Symbol.dispose](): void {

@@ -12,8 +12,6 @@ import type { Lease, Store } from './store.js';
 
 /** The shortest that etcd grants here. */
 const TTL_MS = 1_000;
-/** etcd looks twice a second for what has ended. */
-const LATE_MS = 2_000;
 
 const lostAt = async ({ lost }: Lease): Promise<number> => {
   if (!lost.aborted) await once(lost, 'abort');

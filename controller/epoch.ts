@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/daemon/log.js';
-import { isAborted } from '../core/lifetime.js';
+import { aborted, inBackground, isAborted } from '../core/lifetime.js';
 import { agentSyncService } from './api/agent-sync-service.js';
 import { clusterService } from './api/cluster-service.js';
 import { endpointService } from './api/endpoint-service.js';
@@ -12,7 +12,7 @@ import { hostService } from './api/host-service.js';
 import { networkService } from './api/network-service.js';
 import { restoringServices } from './api/restoring.js';
 import type { Serve } from './api/serve.js';
-import type { Services } from './api/server.js';
+import type { Offer, Services } from './api/server.js';
 import type { Restores } from './backup/restores.js';
 import { CacheAudit } from './cache/audit.js';
 import { Cache } from './cache/cache.js';
@@ -48,7 +48,7 @@ export interface EpochOptions {
 }
 
 export interface Epoch extends AsyncDisposable {
-  readonly services: Services;
+  readonly services: Offer;
   /** Resolves when the store holds another state; rejects when following it failed for good. */
   readonly over: Promise<void>;
   /** The revision that is known here, and agents that follow. */
@@ -107,7 +107,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const gated = declarations.gate(committer);
   const scarcity = new ScarcityWatch({ cache, log, observer: metrics.scarcity });
   const pools = options.pools.length > 0 ? options.pools : defaultPools(clusterId);
-  const services = {
+  const services: Services = {
     network: networkService(serve, { cache, committer: gated, clock, pools }),
     endpoint: endpointService(serve, { store, cache, committer: gated, clock, fanout }),
     host: hostService(serve, { cache, fanout }),
@@ -145,32 +145,4 @@ async function hasWaited(store: Store, epoch: string, signal: AbortSignal): Prom
     if (isAborted(signal) || error instanceof StoreUnavailable) return false;
     throw error;
   }
-}
-
-interface Background extends AsyncDisposable {
-  /** Settles as the work does. */
-  readonly done: Promise<void>;
-}
-
-/** Work that goes on beside everything else, and is ended and waited for when disposed. */
-export function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
-  const stop = new AbortController();
-  const done = work(stop.signal);
-  // Whoever waits for it hears; nobody may.
-  done.catch(() => undefined);
-  return {
-    done,
-    [Symbol.asyncDispose]: async () => {
-      stop.abort();
-      await done.catch(() => undefined);
-    },
-  };
-}
-
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

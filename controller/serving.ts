@@ -1,13 +1,13 @@
 /** One epoch after the other, on one port, until the signal aborts. */
-import { isAborted } from '../core/lifetime.js';
+import { aborted, isAborted } from '../core/lifetime.js';
 import { restoringServices } from './api/restoring.js';
-import type { RunningServer, Services } from './api/server.js';
-import { aborted, openEpoch, type Epoch, type EpochOptions } from './epoch.js';
+import type { Offer, RunningServer } from './api/server.js';
+import { openEpoch, type Epoch, type EpochOptions } from './epoch.js';
 import type { Meta } from './meta.js';
 
 export interface ServingOptions extends EpochOptions {
   readonly loadMeta: () => Promise<Meta>;
-  readonly listen: (services: Services) => Promise<RunningServer>;
+  readonly listen: (services: Offer) => Promise<RunningServer>;
   /** Called with each epoch that is served. */
   readonly onReady: (epoch: Epoch, meta: Meta, server: RunningServer) => void;
 }

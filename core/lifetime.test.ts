@@ -1,9 +1,38 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { allSettledOrThrow, anySignal, backoffMs, deferred, pause, withDeadline } from './lifetime.js';
+import {
+  aborted,
+  allSettledOrThrow,
+  anySignal,
+  backoffMs,
+  deferred,
+  inBackground,
+  pause,
+  withDeadline,
+} from './lifetime.js';
 
 describe('lifetimes', () => {
+  it('work in the background is ended and waited for, and says how it ended', async () => {
+    const log: string[] = [];
+    {
+      await using _work = inBackground(async (signal) => {
+        await aborted(signal);
+        await pause(5, new AbortController().signal);
+        log.push('cleaned up');
+      });
+      log.push('beside it');
+    }
+    log.push('after it');
+    expect(log).toEqual(['beside it', 'cleaned up', 'after it']);
+    const failing = inBackground(() => Promise.reject(new Error('broken')));
+    await expect(failing.done).rejects.toThrow('broken');
+    // Told to whoever asked; taking it down goes on.
+    await failing[Symbol.asyncDispose]();
+    await failing[Symbol.asyncDispose]();
+    await aborted(AbortSignal.abort());
+  });
+
   it('a pause ends early, and says so, when it is aborted', async () => {
     const stop = new AbortController();
     const pausing = pause(60_000, stop.signal);

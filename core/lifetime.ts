@@ -55,6 +55,35 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
   }
 }
 
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** Work that goes on beside everything else. Disposing ends it, and waits for it. */
+interface Background extends AsyncDisposable {
+  /** Settles as the work does. */
+  readonly done: Promise<void>;
+}
+
+/** Begins work that goes on until its signal aborts: when it is disposed of. */
+export function inBackground(work: (signal: AbortSignal) => Promise<void>): Background {
+  const stop = new AbortController();
+  const done = work(stop.signal);
+  // Whoever waits for it hears; nobody may.
+  done.catch(() => undefined);
+  return {
+    done,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await done.catch(() => undefined);
+    },
+  };
+}
+
 /** Whether a signal has aborted, asked afresh: TypeScript takes `signal.aborted` for unchanged across an await. */
 export function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;

@@ -2,7 +2,7 @@
  * What a controller serves while a restore is not through: how things stand, and Restore. Everything else is refused,
  * because the state is neither the one nor the other.
  */
-import type { MethodDefinition, UntypedHandleCall } from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { WeftError } from '../../core/errors.js';
 import { VERSION } from '../../core/version.js';
 import {
@@ -22,7 +22,7 @@ import { restoreWarning } from '../upkeep/warnings.js';
 import { PERMISSIONS, type Method } from './authorize.js';
 import { restoreMethod } from './cluster-service.js';
 import type { Serve } from './serve.js';
-import type { Services } from './server.js';
+import type { Offer } from './server.js';
 
 export interface RestoringOptions {
   readonly meta: Meta;
@@ -30,7 +30,7 @@ export interface RestoringOptions {
   readonly restores: Restores;
 }
 
-export function restoringServices(serve: Serve, { meta, readEtcd, restores }: RestoringOptions): Services {
+export function restoringServices(serve: Serve, { meta, readEtcd, restores }: RestoringOptions): Offer {
   const getStatus = serve.unary<GetStatusRequest, GetStatusResponse>(
     'ClusterService/GetStatus',
     async (_, { signal }) => {
@@ -44,24 +44,20 @@ export function restoringServices(serve: Serve, { meta, readEtcd, restores }: Re
     },
   );
   return {
-    network: refusing(serve, NetworkServiceService) as unknown as Services['network'],
-    endpoint: refusing(serve, EndpointServiceService) as unknown as Services['endpoint'],
-    host: refusing(serve, HostServiceService) as unknown as Services['host'],
+    network: refusing(serve, NetworkServiceService),
+    endpoint: refusing(serve, EndpointServiceService),
+    host: refusing(serve, HostServiceService),
     cluster: {
-      ...(refusing(serve, ClusterServiceService) as unknown as Services['cluster']),
+      ...refusing(serve, ClusterServiceService),
       ...{ getStatus, restore: restoreMethod(serve, restores) },
     },
-    agentSync: refusing(serve, AgentSyncServiceService) as unknown as Services['agentSync'],
+    agentSync: refusing(serve, AgentSyncServiceService),
   };
 }
 
-type Definition = Readonly<Record<string, MethodDefinition<unknown, unknown>>>;
-
 /** Every method of a service, each of which refuses. */
-function refusing(serve: Serve, definition: object): Readonly<Record<string, UntypedHandleCall>> {
-  return Object.fromEntries(
-    Object.entries(definition as Definition).map(([name, method]) => [name, refusal(serve, method)]),
-  );
+function refusing(serve: Serve, definition: ServiceDefinition): UntypedServiceImplementation {
+  return Object.fromEntries(Object.entries(definition).map(([name, method]) => [name, refusal(serve, method)]));
 }
 
 function refusal(serve: Serve, { path, requestStream, responseStream }: MethodDefinition<unknown, unknown>) {
@@ -78,6 +74,10 @@ function refusal(serve: Serve, { path, requestStream, responseStream }: MethodDe
 /** `/weft.v1.NetworkService/Create` as permissions name it. */
 function methodOf(path: string): Method {
   const name = path.slice('/weft.v1.'.length);
-  if (!(name in PERMISSIONS)) throw new RangeError(`nobody may call ${path}`);
-  return name as Method;
+  if (!isMethod(name)) throw new RangeError(`nobody may call ${path}`);
+  return name;
+}
+
+function isMethod(name: string): name is Method {
+  return Object.hasOwn(PERMISSIONS, name);
 }

@@ -1,5 +1,5 @@
 /** The gRPC server: mutual TLS, so that every call has a certificate to be known by. */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { isIP } from 'node:net';
 import { ClusterServiceService, type ClusterServiceServer } from '../../proto/gen/weft/v1/cluster.js';
 import { EndpointServiceService, type EndpointServiceServer } from '../../proto/gen/weft/v1/endpoint.js';
@@ -18,8 +18,11 @@ export interface Services {
   readonly agentSync: AgentSyncServiceServer;
 }
 
+/** What a server answers with: those, or others in their place. */
+export type Offer = Readonly<Record<keyof Services, UntypedServiceImplementation>>;
+
 export interface ListenOptions {
-  readonly services: Services;
+  readonly services: Offer;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -32,7 +35,7 @@ export interface ListenOptions {
 export interface RunningServer extends AsyncDisposable {
   readonly port: number;
   /** Answers every call from now on with these; calls under way stay with those they began with. */
-  offer(services: Services): void;
+  offer(services: Offer): void;
 }
 
 /** Milliseconds that calls under way get when the server stops. */
@@ -87,7 +90,7 @@ const CLUSTER = readingAnything(ClusterServiceService);
 
 const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, AGENT_SYNC_DEFINITION] as const;
 
-function add(server: Server, services: Services): void {
+function add(server: Server, services: Offer): void {
   server.addService(NETWORK, services.network);
   server.addService(ENDPOINT, services.endpoint);
   server.addService(HOST, services.host);

@@ -6,6 +6,7 @@
 import { contains, familyOf, overlaps, type Cidr, type IpAddress } from '../../core/address.js';
 import { invalid, type Rejection } from '../../core/errors.js';
 import type { NetworkId } from '../../core/ids.js';
+import { listed } from '../../core/listed.js';
 import type { Endpoint, Labels, Network, Subnet } from '../../core/model.js';
 import { objectionToMtu } from '../../core/network-options.js';
 import { putNetwork } from '../cache/objects.js';
@@ -13,7 +14,7 @@ import type { View } from '../cache/view.js';
 import { endpointsOf, guardKey } from '../store/keys.js';
 import { objectionTo } from './address-pool.js';
 import type { Context, Decision } from './decision.js';
-import { listed, networkNotFound, sameSubnet, spaceGuard, toSubnet, type SubnetWish } from './network.js';
+import { networkNotFound, sameSubnet, spaceGuard, toSubnet, type SubnetWish } from './network.js';
 import { sameLabels } from './same.js';
 import { Draft } from './transaction.js';
 

@@ -2,6 +2,7 @@
 import { familyOf, type Cidr, type Family, type IpAddress } from '../../core/address.js';
 import type { Rejection } from '../../core/errors.js';
 import type { NetworkId } from '../../core/ids.js';
+import { listed } from '../../core/listed.js';
 import type { DriverName, Endpoint, Labels, Network, Subnet } from '../../core/model.js';
 import { putNetwork } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
@@ -128,14 +129,6 @@ function nameTaken({ id, name }: Network): Rejection {
 /** A refusal for what one field of the request says, whatever is wrong with it. */
 export function aboutField(field: string, reason: Rejection['reason'], message: string): Rejection {
   return { reason, message, violations: [{ field, description: message }] };
-}
-
-const LISTED = 10;
-
-/** Ten of what stands in the way, and how many more there are. */
-export function listed(names: readonly string[]): string {
-  const more = names.length > LISTED ? ` and ${String(names.length - LISTED)} more` : '';
-  return `${names.slice(0, LISTED).join(', ')}${more}`;
 }
 
 function inUse(view: View, network: Network, endpoints: readonly Endpoint[]): Rejection {

@@ -1,5 +1,6 @@
 /** Proven convergence: which hosts have a revision in their kernels. */
 import { WeftError } from '../../core/errors.js';
+import { listed } from '../../core/listed.js';
 import type { Host } from '../../core/model.js';
 import type { View } from '../cache/view.js';
 import { stopping, type Fanout } from './fanout.js';
@@ -79,14 +80,10 @@ function hostsWithoutStream(fanout: Fanout, view: View): readonly Host[] {
   return [...view.hosts.values()].filter(({ id }) => fanout.sessionOf(id) === undefined && spanOf(view, id).size > 0);
 }
 
-const NAMED = 10;
-
 function notConverged({ laggards }: Standing, revision: bigint): WeftError {
-  const named = laggards.slice(0, NAMED).map(describe).join('; ');
-  const more = laggards.length > NAMED ? `; and ${String(laggards.length - NAMED)} more` : '';
   return new WeftError({
     reason: 'NOT_CONVERGED',
-    message: `revision ${String(revision)} is not in every kernel yet: ${named}${more}`,
+    message: `revision ${String(revision)} is not in every kernel yet: ${listed(laggards.map(describe), '; ')}`,
     metadata: { laggards: laggards.map(({ host }) => host.name).join(','), revision: String(revision) },
   });
 }

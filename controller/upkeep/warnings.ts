@@ -1,9 +1,9 @@
 /** What of the cluster needs an operator, as `weft status` says it: the most urgent first. Pure. */
+import { listed } from '../../core/listed.js';
 import type { Host } from '../../core/model.js';
 import type { Warning } from '../../proto/gen/weft/v1/cluster.js';
 import type { View } from '../cache/view.js';
 import { NetworkSubnets, describeCollision, type Collision } from '../domain/collisions.js';
-import { listed } from '../domain/network.js';
 import { restoreUnfinished } from '../meta.js';
 
 /** Warnings of one kind. */

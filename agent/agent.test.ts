@@ -157,6 +157,7 @@ describe('the agent’s socket', () => {
     expect(other?.state).toBe(EndpointState.ENDPOINT_STATE_READY);
     for (const address of other?.addresses ?? []) runIn(inA, ['ping', '-c1', '-W1', address]);
     expect(interfaces('b')).toEqual(['lo', 'eth0', 'eth1']);
+    expect((await agent.get('b'))?.networks).toEqual(['net1', 'net2']);
     const listed = await agent.ask(agent.client.list.bind(agent.client), {});
     expect(listed.sandboxes.map(({ name }) => name)).toEqual(['a', 'b']);
     for (const name of ['a', 'b']) {

@@ -111,6 +111,7 @@ function makeSandbox(name: string, attachments: readonly Attachment[]): Sandbox 
     resolvConfPath: `/run/weft/sandboxes/${name}/resolv.conf`,
     hostsPath: `/run/weft/sandboxes/${name}/hosts`,
     endpoints: attachments.map(({ network }, index) => makeEndpoint(name, network, index)),
+    networks: attachments.map(({ network }) => network),
   });
 }
 

@@ -34,7 +34,11 @@ describe('weft sandbox', () => {
       attachments: [{ network: 'web', aliases: ['api'] }],
     });
     expect((await weft('sandbox ls')).stdout).toBe(
-      ['NAME   STATE   ADDRESSES   NETNS', 'shop   ready   10.1.0.2    /run/netns/weft-s-shop', ''].join('\n'),
+      [
+        'NAME   STATE   NETWORKS   ADDRESSES   NETNS',
+        'shop   ready   web        10.1.0.2    /run/netns/weft-s-shop',
+        '',
+      ].join('\n'),
     );
     const shown = JSON.parse((await weft('sandbox inspect shop')).stdout) as unknown;
     expect(shown).toMatchObject({ name: 'shop', state: 'ready', endpoints: [{ revision: '7', state: 'ready' }] });

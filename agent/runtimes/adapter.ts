@@ -46,6 +46,8 @@ export interface SandboxInfo {
   readonly netns: string;
   readonly state: 'pending' | 'ready' | 'removing';
   readonly endpoints: readonly Endpoint[];
+  /** The names of their networks, in their order. */
+  readonly networks: readonly string[];
   readonly resolvConf: string;
   readonly hosts: string;
   /** Why it is not ready. */

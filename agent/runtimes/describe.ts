@@ -47,6 +47,7 @@ export function describeSandbox(
     netns: netnsOf(name),
     state: record?.state === 'removing' ? 'removing' : isReady ? 'ready' : 'pending',
     endpoints,
+    networks: endpoints.map(({ networkId }) => known?.view.get(networkId)?.network.name ?? networkId),
     ...files.pathsOf(name),
     problems,
   };

@@ -4,6 +4,7 @@ import { parseAttachments, type SandboxNetworkOptions } from '../arguments/attac
 import { addSandboxOptions } from '../arguments/connect-options.js';
 import { parseName } from '../arguments/names.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
+import { byName } from '../natural-order.js';
 import { eachOf, inspectEach } from '../several.js';
 
 interface CreateOptions extends SandboxNetworkOptions {
@@ -84,13 +85,16 @@ async function list(invocation: Invocation): Promise<undefined> {
   const { listCell, renderTable } = await import('../output/table.js');
   const { makePaint, sandboxWord } = await import('../output/states.js');
   const paint = makePaint(invocation.surroundings);
-  const rows = found.map(({ name, state, endpoints, netns }) => [
-    name,
-    paint(sandboxWord(state)),
-    listCell(endpoints.flatMap(({ addresses }) => addresses)),
-    netns,
-  ]);
-  invocation.print(renderTable(['NAME', 'STATE', 'ADDRESSES', 'NETNS'], rows));
+  const rows = found
+    .sort(byName)
+    .map(({ name, state, endpoints, networks, netns }) => [
+      name,
+      paint(sandboxWord(state)),
+      listCell(networks),
+      listCell(endpoints.flatMap(({ addresses }) => addresses)),
+      netns,
+    ]);
+  invocation.print(renderTable(['NAME', 'STATE', 'NETWORKS', 'ADDRESSES', 'NETNS'], rows));
   return undefined;
 }
 

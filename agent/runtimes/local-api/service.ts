@@ -128,7 +128,8 @@ function requestIdOf(given: unknown): string {
   return typeof given === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(given) ? given : randomUUID();
 }
 
-function encodeSandbox({ name, netns, state, endpoints, resolvConf, hosts, problems }: SandboxInfo): Sandbox {
+function encodeSandbox(sandbox: SandboxInfo): Sandbox {
+  const { name, netns, state, endpoints, networks, resolvConf, hosts, problems } = sandbox;
   return {
     name,
     netns,
@@ -137,5 +138,6 @@ function encodeSandbox({ name, netns, state, endpoints, resolvConf, hosts, probl
     resolvConfPath: resolvConf,
     hostsPath: hosts,
     problems: [...problems],
+    networks: [...networks],
   };
 }

@@ -86,6 +86,8 @@ export interface Sandbox {
   hostsPath: string;
   /** Why it is not ready, where something is in the way. */
   problems: string[];
+  /** The names of the networks of `endpoints`, in their order. */
+  networks: string[];
 }
 
 /** A network to attach to, and how. */
@@ -178,7 +180,16 @@ export interface DisconnectSandboxResponse {
 }
 
 function createBaseSandbox(): Sandbox {
-  return { name: "", netns: "", state: 0, endpoints: [], resolvConfPath: "", hostsPath: "", problems: [] };
+  return {
+    name: "",
+    netns: "",
+    state: 0,
+    endpoints: [],
+    resolvConfPath: "",
+    hostsPath: "",
+    problems: [],
+    networks: [],
+  };
 }
 
 export const Sandbox: MessageFns<Sandbox> = {
@@ -203,6 +214,9 @@ export const Sandbox: MessageFns<Sandbox> = {
     }
     for (const v of message.problems) {
       writer.uint32(58).string(v!);
+    }
+    for (const v of message.networks) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -276,6 +290,14 @@ export const Sandbox: MessageFns<Sandbox> = {
             message.problems.push(reader.string());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.networks.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -307,6 +329,7 @@ export const Sandbox: MessageFns<Sandbox> = {
         ? globalThis.String(object.hosts_path)
         : "",
       problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
+      networks: globalThis.Array.isArray(object?.networks) ? object.networks.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -333,6 +356,9 @@ export const Sandbox: MessageFns<Sandbox> = {
     if (message.problems?.length) {
       obj.problems = message.problems;
     }
+    if (message.networks?.length) {
+      obj.networks = message.networks;
+    }
     return obj;
   },
 
@@ -348,6 +374,7 @@ export const Sandbox: MessageFns<Sandbox> = {
     message.resolvConfPath = object.resolvConfPath ?? "";
     message.hostsPath = object.hostsPath ?? "";
     message.problems = object.problems?.map((e) => e) || [];
+    message.networks = object.networks?.map((e) => e) || [];
     return message;
   },
 };

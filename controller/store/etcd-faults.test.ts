@@ -106,7 +106,7 @@ describe('etcd over a network that breaks', () => {
   });
 
   it('lists completely while the history is compacted away under it', async () => {
-    const keys = wanted(at, 2_200);
+    const keys = wanted(at, 3_200);
     for (let start = 0; start < keys.length; start += 100) {
       await direct.commit(putting(...keys.slice(start, start + 100)), never);
     }

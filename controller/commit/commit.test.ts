@@ -192,6 +192,25 @@ describe('commands that meet', () => {
   });
 });
 
+describe('VXLAN ids', () => {
+  it('are given one after the other, also to creates that are decided more than once', async () => {
+    // The space is compared, and each controller learns of it by losing first.
+    const alone = await makeNetwork(a.committer, network());
+    const other = await makeNetwork(b.committer, network());
+    const more = await Promise.all(
+      [a, a, a].map(({ committer }) => makeNetwork(committer, network({ subnets: [subnet('10.9.0.0/24')] }))),
+    );
+    const [first, second, ...rest] = [alone, other, ...more].map(({ vni }) => vni);
+    expect([first, second]).toEqual([4_096, 4_097]);
+    expect(rest.toSorted()).toEqual([4_098, 4_099, 4_100]);
+    // What was given back is not given again at once.
+    const last = more.find(({ vni }) => vni === 4_100);
+    if (last === undefined) throw new Error('none has it');
+    await a.committer.run((context) => deleteNetwork(context, last.id), options);
+    expect((await makeNetwork(a.committer, network())).vni).toBe(4_101);
+  });
+});
+
 describe('an outcome that is unknown', () => {
   it.each(['lost', 'unanswered'] as const)('is read back: %s', async (fault) => {
     const command = network({ ipv6: true });

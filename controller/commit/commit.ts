@@ -130,11 +130,12 @@ export class Committer {
         continue;
       }
       // Moved before anything is waited for: a command that is decided meanwhile looks further on.
-      for (const { pool, at } of moves) this.#cursors.set(pool, at);
+      for (const { pool, at, late } of moves) if (late !== true) this.#cursors.set(pool, at);
       using _adding = this.#add(decision.adds ?? []);
       const committed = await this.#commit(transaction, { signal, alone: full });
       if (typeof committed === 'object' && committed.committed) {
         this.#rewritten(transaction, committed.revision);
+        for (const { pool, at, late } of moves) if (late === true) this.#cursors.set(pool, at);
         return { result: decision.result(committed.revision), revision: committed.revision };
       }
       if (typeof committed === 'object') {

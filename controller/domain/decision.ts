@@ -30,6 +30,8 @@ export interface CursorMove {
   readonly at: bigint;
   /** What is searched, both ends included, where one may as well begin elsewhere in it: when others were quicker here. */
   readonly range?: { readonly first: bigint; readonly last: bigint };
+  /** Moved only when it was committed: what was not taken after all is chosen again. What is on its way is in `adds`. */
+  readonly late?: boolean;
 }
 
 /** A change to commit. */

@@ -65,8 +65,8 @@ export function createNetwork(
   if ('reason' in chosen) return chosen;
   const vni = chooseNumber({
     range: VNI_RANGE,
-    isHeld: (number) => view.holderOfVni(number) !== undefined,
-    heldCount: view.networks.size,
+    isHeld: (number) => view.holderOfVni(number) !== undefined || context.underway(vniUnderway(number)) > 0,
+    heldCount: view.networks.size + context.underway(VNIS_UNDERWAY),
     after: numberCursor(context, 'vni') ?? newestVni(view),
   });
   if (vni === undefined)
@@ -87,9 +87,14 @@ export function createNetwork(
   // Who chooses compares the space; who names a subnet only rewrites it, so that a choice made beside it is made again.
   if (families.length > 0) draft.serialize(spaceGuard(), context.guardRevision(spaceGuard()), id);
   else draft.put({ key: spaceGuard(), value: Buffer.from(id) });
-  const moves: CursorMove[] = [{ pool: 'vni', at: BigInt(vni) }];
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves };
+  const moves: CursorMove[] = [{ pool: 'vni', at: BigInt(vni), late: true }];
+  const adds = [VNIS_UNDERWAY, vniUnderway(vni)];
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves, adds };
 }
+
+/** Counts of VXLAN ids that creates on their way from here have chosen: of all, and of one. */
+const VNIS_UNDERWAY = 'vnis';
+const vniUnderway = (vni: number): string => `vnis/${String(vni)}`;
 
 /** Removes a network without endpoints; the answer is its id. Refuses with NETWORK_NOT_FOUND, NETWORK_IN_USE. */
 export function deleteNetwork({ view, retried }: Context, id: NetworkId): Decision<NetworkId> {

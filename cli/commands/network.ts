@@ -177,7 +177,10 @@ async function create(invocation: Invocation, name: string, options: CreateOptio
   const made = present(network, 'network');
   if (invocation.globals.json) invocation.printJson(Network.toJSON(made));
   else invocation.print(made.name);
-  if (options.wait === true) await (await import('../wait.js')).waitFor(invocation, controllers, revision);
+  if (options.wait === true) {
+    await (await import('../wait.js')).waitFor(invocation, controllers, revision);
+    await (await import('../networks/notices.js')).tellNotices(invocation, controllers, made.name);
+  }
   return undefined;
 }
 

@@ -50,7 +50,10 @@ export async function updateNetworks(
     refusePredefined(name);
     const { network, revision } = await updateOne(invocation, controllers, { name, options });
     if (!invocation.globals.json) invocation.print(name);
-    if (options.wait === true) await (await import('../wait.js')).waitFor(invocation, controllers, revision);
+    if (options.wait === true) {
+      await (await import('../wait.js')).waitFor(invocation, controllers, revision);
+      await (await import('./notices.js')).tellNotices(invocation, controllers, network.name);
+    }
     return Network.toJSON(network);
   });
   if (invocation.globals.json) {

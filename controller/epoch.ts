@@ -115,7 +115,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),
     }),
-    agentSync: agentSyncService(serve, { cache, committer, fanout, epoch, observer: metrics.sync }),
+    agentSync: agentSyncService(serve, { cache, committer, fanout, meta, observer: metrics.sync }),
   };
   return {
     services,

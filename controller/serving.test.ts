@@ -1,3 +1,4 @@
+import type { ServiceError } from '@grpc/grpc-js';
 import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../core/clock.js';
@@ -10,7 +11,9 @@ import {
   type Endpoint as EndpointMessage,
 } from '../proto/gen/weft/v1/endpoint.js';
 import { CreateNetworkRequest, SubnetRequest, type Network as NetworkMessage } from '../proto/gen/weft/v1/network.js';
+import type { Hello } from '../proto/gen/weft/v1/agent_sync.js';
 import { StoredMeta } from '../proto/gen/weft/v1/stored.js';
+import { decodeStatus } from '../proto/status.js';
 import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
 import { Restores } from './backup/restores.js';
@@ -144,6 +147,8 @@ const warningsOf = async (): Promise<string[]> => (await status()).warnings.map(
 
 describe('a restore, while everything runs', () => {
   const [H1, H2] = [newHostId(), newHostId()];
+  /** A revision that no backup here has. */
+  const LATER = 1n << 40n;
   let hosts: readonly [TestClient, TestClient];
   let epoch: string;
   const agent = (at: 0 | 1, hostId: HostId, followed: string): ScriptedAgent =>
@@ -252,7 +257,7 @@ describe('a restore, while everything runs', () => {
       mac: '02:00:00:00:00:77',
       ...change,
     });
-    const other = { ...blue, id: newNetworkId() };
+    const other = { ...blue, id: newNetworkId(), revision: LATER };
     await b2.declare({
       networks: [blue, other, { ...other, name: 'else' }, { ...blue, name: '..', id: newNetworkId() }],
       endpoints: [
@@ -264,6 +269,7 @@ describe('a restore, while everything runs', () => {
         own({ sandbox: 'e', addresses: ['10.9.0.80'], mac: '02:00:00:00:00:04' }),
         own({ sandbox: 'f', addresses: ['10.1.0.1'], mac: '02:00:00:00:00:05' }),
         own({ sandbox: 'g', addresses: ['nowhere'], mac: '02:00:00:00:00:06' }),
+        own({ networkId: other.id, sandbox: 'h', addresses: ['10.1.0.81'], mac: '02:00:00:00:00:07' }),
       ],
     });
     const snapshot = await b2.inSync();
@@ -280,7 +286,7 @@ describe('a restore, while everything runs', () => {
     await Promise.all([a1.ended, a2.ended]);
     await until(() => controller.epochs.length === 2);
     const labels = Object.fromEntries(Array.from({ length: 15 }, (_, at) => [`l${String(at)}`, 'x'.repeat(1_000)]));
-    const red = { ...blue, id: newNetworkId(), name: 'red', vni: 77 };
+    const red = { ...blue, id: newNetworkId(), name: 'red', vni: 77, revision: LATER };
     red.subnets = blue.subnets.map((subnet) => ({ ...subnet, cidr: '10.7.0.0/16', gateway: '10.7.0.1' }));
     const many = Array.from({ length: 300 }, (_, at): EndpointMessage => {
       const number = at.toString(16).padStart(4, '0');
@@ -309,7 +315,7 @@ describe('a restore, while everything runs', () => {
     await until(() => controller.epochs.length === 2);
     const b1 = agent(0, H1, epoch);
     const [subnet] = blue.subnets;
-    const grown = { ...blue, subnets: [{ ...subnet, cidr: '10.1.0.0/16' }] } as NetworkMessage;
+    const grown = { ...blue, subnets: [{ ...subnet, cidr: '10.1.0.0/16' }], revision: LATER } as NetworkMessage;
     const far = {
       ...e1,
       id: newEndpointId(),
@@ -324,6 +330,41 @@ describe('a restore, while everything runs', () => {
     expect(frame?.network?.subnets[0]?.cidr).toBe('10.1.0.0/16');
     expect(frame?.endpoints.map(({ sandbox }) => sandbox)).toContain('far');
     b1.close();
+  });
+
+  it('turns away a host that runs what another cluster gave it, and changes nothing for its sake', async () => {
+    const { a1, a2 } = await begin();
+    const stranger = await controller.host('h3');
+    const elsewhere = { vtep: '192.0.2.3', clusterId: newNetworkId(), epoch: newNetworkId() };
+    const turnedAway = async (client: TestClient, hello: Partial<Hello>): Promise<string> => {
+      const agent = client.agent(hello);
+      const error = (await agent.ended) as ServiceError;
+      expect(agent.received).toEqual([]);
+      const { reason: why, message } = decodeStatus(error, { name: '', unavailable: 'CONTROLLER_UNAVAILABLE' });
+      expect(message).toContain('followed.json');
+      return why;
+    };
+    const hostsNow = async () => (await status()).hosts.map(({ name }) => name);
+    expect(await turnedAway(stranger, elsewhere)).toBe('CLUSTER_DIFFERS');
+    // Nothing was ever restored here, so there is no before, not even for a host that is known.
+    const away = { hostId: H1, vtep: '192.0.2.1', epoch: newNetworkId() };
+    expect(await turnedAway(hosts[0], away)).toBe('CLUSTER_DIFFERS');
+    await controller.admin.restore(await controller.admin.backup());
+    await Promise.all([a1.ended, a2.ended]);
+    await until(() => controller.epochs.length === 2);
+    expect(await turnedAway(stranger, elsewhere)).toBe('CLUSTER_DIFFERS');
+    expect(await turnedAway(hosts[0], { ...away, clusterId: newNetworkId() })).toBe('CLUSTER_DIFFERS');
+    expect(await hostsNow()).toEqual(['h1', 'h2']);
+    // The same cluster, though in an epoch that nothing here remembers; and one that comes as new.
+    const { clusterId } = await status();
+    const lost = hosts[0].agent({ ...away, clusterId });
+    const welcome = await lost.until((message) => message.$case === 'welcome');
+    expect(welcome.value).toMatchObject({ clusterId, declare: true });
+    lost.cancel();
+    const fresh = stranger.agent({ vtep: '192.0.2.3' });
+    expect((await fresh.inSync())[0]).toMatchObject({ value: { declare: false } });
+    expect(await hostsNow()).toEqual(['h1', 'h2', 'h3']);
+    fresh.close();
   });
 
   it('gives hosts up that are gone for good, once for every controller', async () => {

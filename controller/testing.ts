@@ -134,7 +134,7 @@ export async function openController(
         ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
       }),
-      agentSync: agentSyncService(serve, { cache, committer, fanout, epoch, observer: metrics.sync }),
+      agentSync: agentSyncService(serve, { cache, committer, fanout, meta, observer: metrics.sync }),
     },
   });
   const clients: TestClient[] = [];

@@ -106,7 +106,7 @@ export class TestController implements Controller {
     const session = this.sync.value.session ?? '';
     this.sync.set({
       ...this.sync.value,
-      known: { view, revision: this.#revision, epoch: this.sync.value.identity?.epoch ?? '', session },
+      known: { view, revision: this.#revision, clusterId: 'c', epoch: this.sync.value.identity?.epoch ?? '', session },
     });
   }
 

@@ -16,15 +16,18 @@ import type { Known } from './settled.js';
 /** Changes that come together are written together. */
 const WRITE_AFTER_MS = 1_000;
 
-/** What a host followed: an epoch, its endpoints that were not being removed, and their networks. */
+/** What a host followed: an epoch of a cluster, its endpoints that were not being removed, and their networks. */
 export interface Followed {
+  /** Empty: none yet, or followed by an agent that did not write it down. */
+  readonly clusterId: string;
   /** Empty: none yet. */
   readonly epoch: string;
   readonly networks: readonly Network[];
   readonly endpoints: readonly Endpoint[];
 }
 
-const NOTHING: Followed = { epoch: '', networks: [], endpoints: [] };
+/** What a new host followed. */
+export const NOTHING_FOLLOWED: Followed = { clusterId: '', epoch: '', networks: [], endpoints: [] };
 
 /** Whether an endpoint of this host is one that a sandbox here has, rather than one that somebody only wishes for. */
 export type HasEndpoint = (endpoint: Pick<Endpoint, 'id' | 'sandbox'>) => boolean;
@@ -39,6 +42,7 @@ export function followedOf(known: Known, hostId: HostId, has: HasEndpoint): Foll
   }));
   const used = own.filter(({ endpoints }) => endpoints.length > 0);
   return {
+    clusterId: known.clusterId,
     epoch: known.epoch,
     networks: used.map(({ network }) => network),
     endpoints: used.flatMap(({ endpoints }) => endpoints),
@@ -47,15 +51,17 @@ export function followedOf(known: Known, hostId: HostId, has: HasEndpoint): Foll
 
 const fileSchema = z.strictObject({
   version: z.literal(1),
+  clusterId: z.string().default(''),
   epoch: z.string().min(1),
   networks: z.array(z.unknown()),
   endpoints: z.array(z.unknown()),
 });
 
 /** The file's text. */
-export function encodeFollowed({ epoch, networks, endpoints }: Followed): string {
+export function encodeFollowed({ clusterId, epoch, networks, endpoints }: Followed): string {
   const content = {
     version: 1,
+    clusterId,
     epoch,
     networks: networks.map((network) => NetworkMessage.toJSON(encodeNetwork(network))),
     endpoints: endpoints.map((endpoint) => EndpointMessage.toJSON(encodeEndpoint(endpoint))),
@@ -65,8 +71,9 @@ export function encodeFollowed({ epoch, networks, endpoints }: Followed): string
 
 /** Throws Error where the text is none of `encodeFollowed`'s. */
 export function decodeFollowed(text: string): Followed {
-  const { epoch, networks, endpoints } = fileSchema.parse(JSON.parse(text));
+  const { clusterId, epoch, networks, endpoints } = fileSchema.parse(JSON.parse(text));
   return {
+    clusterId,
     epoch,
     networks: networks.map((network) => decodeNetwork(NetworkMessage.fromJSON(network))),
     endpoints: endpoints.map((endpoint) => decodeEndpoint(EndpointMessage.fromJSON(endpoint))),
@@ -100,10 +107,10 @@ export class FollowedFile implements AsyncDisposable {
     const file = fileIn(options);
     try {
       const text = await readIfThere(file);
-      return new FollowedFile(options, text === undefined ? NOTHING : decodeFollowed(text));
+      return new FollowedFile(options, text === undefined ? NOTHING_FOLLOWED : decodeFollowed(text));
     } catch (error) {
       options.log.error({ err: error, file }, 'what this host followed last cannot be read; it is written anew');
-      return new FollowedFile(options, NOTHING);
+      return new FollowedFile(options, NOTHING_FOLLOWED);
     }
   }
 

@@ -1,11 +1,12 @@
 /**
  * A new epoch's view with what it does not have yet. After a restore every host says what it runs, one a little later
- * than another; until they had their time, endpoints of other hosts that were there before stay where they were, so that
- * no packet to them is lost meanwhile.
+ * than another; until they had their time, endpoints of other hosts that were there before stay where they were, and
+ * networks as large as they were, so that no packet to them is lost meanwhile.
  */
+import { contains } from '../../core/address.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
-import type { Endpoint, Peer } from '../../core/model.js';
+import type { Endpoint, Network, Peer, Subnet } from '../../core/model.js';
 
 /** How long other hosts have to say what they run: agents try to connect every few seconds. */
 export const HOLD_OVER_MS = 30_000;
@@ -17,10 +18,12 @@ interface Held {
 
 export class HoldOver {
   readonly #held = new Map<NetworkId, Map<EndpointId, Held>>();
+  readonly #subnets = new Map<NetworkId, readonly Subnet[]>();
 
   /** @param before the last view of the epoch that is over */
   constructor(before: HostView, hostId: HostId) {
-    for (const [id, { endpoints, peers }] of before) {
+    for (const [id, { network, endpoints, peers }] of before) {
+      this.#subnets.set(id, network.subnets);
       const held = new Map<EndpointId, Held>();
       for (const endpoint of endpoints.values()) {
         const peer = peers.get(endpoint.hostId);
@@ -36,9 +39,10 @@ export class HoldOver {
     return new Map([...next].map(([id, network]) => [id, this.#overNetwork(id, network)]));
   }
 
-  #overNetwork(id: NetworkId, view: NetworkView): NetworkView {
+  #overNetwork(id: NetworkId, next: NetworkView): NetworkView {
     const held = this.#held.get(id);
-    if (held === undefined) return view;
+    if (held === undefined) return next;
+    const view = { ...next, network: asLargeAs(this.#subnets.get(id) ?? [], next.network) };
     for (const known of view.endpoints.keys()) held.delete(known);
     const taken = new Set([...view.endpoints.values()].flatMap(({ addresses, mac }) => [...addresses, mac]));
     const vteps = new Map([...view.peers.values()].map(({ hostId, vtep }) => [vtep, hostId]));
@@ -46,7 +50,7 @@ export class HoldOver {
       ({ endpoint: { addresses, mac }, peer }) =>
         ![...addresses, mac].some((text) => taken.has(text)) && [undefined, peer.hostId].includes(vteps.get(peer.vtep)),
     );
-    if (added.length === 0) return view;
+    if (added.length === 0) return view.network === next.network ? next : view;
     const peers = new Map(added.map(({ peer }) => [peer.hostId, peer]));
     for (const [host, peer] of view.peers) peers.set(host, peer);
     return {
@@ -55,4 +59,18 @@ export class HoldOver {
       peers,
     };
   }
+}
+
+/**
+ * The network with the subnets it had, where those it has now all lie in them: other hosts may have addresses in the rest,
+ * and the network grows again when they say so.
+ */
+function asLargeAs(before: readonly Subnet[], network: Network): Network {
+  const { subnets } = network;
+  const isWithin = subnets.every(({ cidr, gateway }) =>
+    before.some((each) => each.gateway === gateway && contains(each.cidr, cidr)),
+  );
+  const isSame =
+    subnets.length === before.length && before.every(({ cidr }) => subnets.some((each) => each.cidr === cidr));
+  return isWithin && !isSame ? { ...network, subnets: before } : network;
 }

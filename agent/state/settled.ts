@@ -7,6 +7,7 @@ import type { Problem } from '../../core/model.js';
 export interface Known {
   readonly view: HostView;
   readonly revision: bigint;
+  readonly clusterId: string;
   /** Which life of the store the revision counts in: a restore begins another. */
   readonly epoch: string;
   /** The stream that told it. */

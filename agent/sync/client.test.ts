@@ -15,7 +15,7 @@ import {
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import { encodeStatus } from '../../proto/status.js';
 import type { Cidr } from '../../core/address.js';
-import type { Followed } from '../state/followed.js';
+import { NOTHING_FOLLOWED, type Followed } from '../state/followed.js';
 import { Latest } from '../state/latest.js';
 import { NOTHING_SETTLED } from '../state/settled.js';
 import { hostId, networkId, testEndpoint, testNetwork, testPeer } from '../state/testing.js';
@@ -60,7 +60,6 @@ class Side {
   }
 }
 
-const NOTHING: Followed = { epoch: '', networks: [], endpoints: [] };
 const ENDPOINT = testEndpoint({ network: 1, endpoint: 1, host: 1, sandbox: 'a' });
 let server = new Server();
 let sides: Side[] = [];
@@ -68,7 +67,7 @@ let sides: Side[] = [];
 let left: string[] = [];
 let onStream: (side: Side) => void = () => undefined;
 let client = new AgentSyncServiceClient('127.0.0.1:1', credentials.createInsecure());
-let followed: Followed = NOTHING;
+let followed: Followed = NOTHING_FOLLOWED;
 const prefixes = new Latest<readonly Cidr[]>([]);
 let sync = makeSync();
 let stop = new AbortController();
@@ -92,7 +91,7 @@ function makeSync(): SyncClient {
 beforeEach(async () => {
   sides = [];
   left = [];
-  followed = NOTHING;
+  followed = NOTHING_FOLLOWED;
   prefixes.set([]);
   server = new Server();
   server.addService(AgentSyncServiceService, {
@@ -224,7 +223,7 @@ describe('following the cluster', () => {
   });
 
   it('says what it runs where it is asked, before anything else, under the epoch that asks', async () => {
-    followed = { epoch: 'e1', networks: [testNetwork(1)], endpoints: [ENDPOINT] };
+    followed = { clusterId: 'c1', epoch: 'e1', networks: [testNetwork(1)], endpoints: [ENDPOINT] };
     onStream = (on) => {
       on.welcome('s1', { epoch: 'e2', declare: true });
     };
@@ -232,7 +231,7 @@ describe('following the cluster', () => {
     const only = await side(0);
     await expect.poll(() => only.heard).toHaveLength(2);
     expect(only.heard).toMatchObject([
-      { $case: 'hello', value: { epoch: 'e1' } },
+      { $case: 'hello', value: { clusterId: 'c1', epoch: 'e1' } },
       { $case: 'declaration', value: { epoch: 'e2', networks: [{ name: 'net1' }], endpoints: [{ id: ENDPOINT.id }] } },
     ]);
   });
@@ -321,6 +320,24 @@ describe('following the cluster', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     // Pauses of 100 ms and doubling: some six streams in this time, where hundreds were.
     expect(sides.length).toBeLessThan(9);
+  });
+
+  it.each<[string, Partial<Followed>, readonly string[]]>([
+    ['goes on asking where it is another cluster than what runs here', { endpoints: [ENDPOINT] }, ['c1 e1', 'c1 e1']],
+    ['comes as new where nothing runs here', {}, ['c1 e1', ' ']],
+  ])('%s', async (_, runs, says) => {
+    followed = { ...NOTHING_FOLLOWED, clusterId: 'c1', epoch: 'e1', ...runs };
+    onStream = (on) => {
+      const status = encodeStatus(new WeftError({ reason: 'CLUSTER_DIFFERS', message: 'this is c2' }));
+      on.stream.once('data', () => on.stream.emit('error', Object.assign(new Error('refused'), status)));
+    };
+    running = sync.run(stop.signal);
+    await side(2);
+    const hellos = sides.slice(0, 2).flatMap(({ heard }) => heard);
+    expect(hellos.map(({ value }) => value)).toMatchObject(
+      says.map((each) => ({ clusterId: each.split(' ')[0], epoch: each.split(' ')[1] })),
+    );
+    expect(sync.state.value).toMatchObject({ identity: undefined, known: undefined });
   });
 
   it('gives up at once when it is refused for good', async () => {

@@ -14,7 +14,7 @@ import { VERSION } from '../../core/version.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import type { AgentSyncServiceClient, SyncRequest, SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
 import { decodeStatus } from '../../proto/status.js';
-import type { Followed } from '../state/followed.js';
+import { NOTHING_FOLLOWED, type Followed } from '../state/followed.js';
 import { HOLD_OVER_MS, HoldOver } from '../state/hold-over.js';
 import { Latest } from '../state/latest.js';
 import type { Known, Settled } from '../state/settled.js';
@@ -84,6 +84,8 @@ export class SyncClient {
   #holdOver: { readonly over: HoldOver; readonly timer: NodeJS.Timeout } | undefined;
   /** As the stream told it, without what is held over. */
   #told: Known | undefined;
+  /** An epoch that this host followed and does not speak of any more. */
+  #forgotten: string | undefined;
 
   readonly state = new Latest<SyncState>({ session: undefined, identity: undefined, known: undefined });
   /** Why the last stream ended; undefined while one is alive. */
@@ -115,6 +117,7 @@ export class SyncClient {
       this.lastError = end.error;
       this.state.set({ ...this.state.value, session: undefined });
       if (PERMANENT.has(end.error.reason) && this.state.value.identity === undefined) throw end.error;
+      if (end.error.reason === 'CLUSTER_DIFFERS') this.#forget();
       // Whatever it was: the next controller may not have it.
       way?.moveOn(end.peer);
       const waitMs = retry.after({ worked: end.worked, replaced: end.error.reason === 'SESSION_STALE' });
@@ -191,10 +194,24 @@ export class SyncClient {
       });
       signal.addEventListener('abort', cancel, { once: true });
       if (signal.aborted) cancel();
-      const { epoch } = followed();
-      const hello = { hostId, vtep, version: VERSION, epoch, clusterId: '', prefixes: { cidrs: [...prefixes.value] } };
+      const last = followed();
+      const { clusterId, epoch } = last.epoch === this.#forgotten ? NOTHING_FOLLOWED : last;
+      const hello = { hostId, vtep, version: VERSION, epoch, clusterId, prefixes: { cidrs: [...prefixes.value] } };
       stream.write({ message: { $case: 'hello', value: hello } });
     });
+  }
+
+  /**
+   * Comes as a new host where the controllers follow another cluster and nothing runs here that this could end. Else
+   * it goes on asking: the cluster that it followed may be about to be restored there.
+   */
+  #forget(): void {
+    const { clusterId, epoch, endpoints } = this.#options.followed();
+    if (endpoints.length > 0 || epoch === this.#forgotten) return;
+    this.#forgotten = epoch;
+    const what =
+      'this host runs nothing of the cluster that it followed; it joins this one as new, and clears its kernel';
+    this.#options.log.warn({ clusterId, epoch }, what);
   }
 
   /** Whether the stream has told everything once. */

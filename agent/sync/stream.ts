@@ -50,13 +50,13 @@ export class StreamReader {
         return NONE;
       case 'inSync': {
         if (this.#welcome === undefined) throw new StreamError('InSync came before Welcome');
-        const { session, epoch } = this.#welcome;
+        const { session, clusterId, epoch } = this.#welcome;
         this.#view = fold(this.#view, this.#batch);
         const requestIds = requestIdsOf(this.#batch);
         this.#batch = [];
         return {
           kind: 'known',
-          known: { view: this.#view, revision: message.value.revision, epoch, session },
+          known: { view: this.#view, revision: message.value.revision, clusterId, epoch, session },
           requestIds,
         };
       }

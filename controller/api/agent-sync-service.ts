@@ -1,37 +1,36 @@
 /** AgentSyncService: see proto/weft/v1/agent_sync.proto. One host's stream, from hello to its end. */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { parseCidr, prefixLengthOf, type Cidr } from '../../core/address.js';
+import type { Cidr } from '../../core/address.js';
 import { asError, WeftError, invalid } from '../../core/errors.js';
-import { parseHostId, type HostId } from '../../core/ids.js';
+import type { HostId } from '../../core/ids.js';
 import { anySignal, deferred, type Deferred } from '../../core/lifetime.js';
-import { isName } from '../../core/name.js';
-import { objectionToRange } from '../../core/special-range.js';
 import {
   AgentSyncServiceService,
   SyncResponse,
   type AgentSyncServiceServer,
   type Declaration,
   type Hello,
-  type HostPrefixes,
   type SyncRequest,
 } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
 import type { Committer } from '../commit/commit.js';
-import { registerHost, updateHost, type RegisterHost } from '../domain/host.js';
+import { registerHost, updateHost } from '../domain/host.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Session, SessionStream } from '../fanout/session.js';
-import type { Principal } from '../identity/principal.js';
+import { clusterDiffers, originOf } from '../domain/origin.js';
+import type { Meta } from '../meta.js';
 import { takeDeclaration } from './declaration.js';
+import { readHello, readPrefixes } from './read-hello.js';
 import { Reports } from './reports.js';
 import type { CallInfo, Serve } from './serve.js';
-import { Checker, quote } from './validate.js';
+import { Checker } from './validate.js';
 
 export interface AgentSyncServiceOptions {
   readonly cache: Cache;
   readonly committer: Committer;
   readonly fanout: Fanout;
   readonly observer: SyncObserver;
-  readonly epoch: string;
+  readonly meta: Meta;
 }
 
 /** What happens, for the metrics. */
@@ -61,9 +60,6 @@ const DECLARATION_MS = 30_000;
 /** Messages that a declaration may come in: some 100,000 endpoints, or 8,000 with as many labels as they may have. */
 const DECLARATION_PARTS = 64;
 
-/** Where a host's own routes lead: more than these it is not asked to say. */
-const PREFIXES = 256;
-
 export function agentSyncService(serve: Serve, options: AgentSyncServiceOptions): AgentSyncServiceServer {
   return {
     sync: serve.bidi<SyncRequest, Outgoing>('AgentSyncService/Sync', (stream, info) =>
@@ -78,6 +74,7 @@ class AgentStream {
   readonly #options: AgentSyncServiceOptions;
   readonly #hello = deferred<Hello>();
   readonly #declaration = deferred<Declaration>();
+  #isAsked = false;
   /** What of it is here. */
   readonly #declared: Declaration[] = [];
   /** Where the host's routes lead, as it said last; undefined: it has said nothing since that was recorded. */
@@ -117,13 +114,17 @@ class AgentStream {
   }
 
   async #follow(hello: Hello): Promise<void> {
-    const { committer, cache, fanout, epoch } = this.#options;
+    const { committer, cache, fanout, meta } = this.#options;
+    const { epoch } = meta;
     const command = readHello(hello, this.#info.principal);
     const signal = anySignal(this.#info.signal, this.#ended.signal);
     const { requestId, log } = this.#info;
-    // What an agent followed until now is not this state: it may run what this state does not have.
     const known = cache.view.hosts.get(command.id);
-    const declare = !['', epoch].includes(hello.epoch) && known?.declaredEpoch !== epoch;
+    const origin = originOf(hello, known, meta);
+    if (origin === 'elsewhere') throw new WeftError(clusterDiffers(command.name, hello, meta));
+    // It may run what this state does not have, and says so once.
+    const declare = origin === 'before' && known?.declaredEpoch !== epoch;
+    this.#isAsked = declare;
     const { result: host } = await committer.run(
       (context) => registerHost(context, { ...command, declaredEpoch: declare ? undefined : epoch }),
       { requestId, signal },
@@ -145,7 +146,9 @@ class AgentStream {
     if (declare) {
       const declaration = await this.#untilDeclared();
       if (declaration === undefined) return;
-      await takeDeclaration(declaration, { cache, committer, host, epoch, requestId, signal, log });
+      await takeDeclaration(declaration, {
+        ...{ cache, committer, host, before: hello.epoch, meta, requestId, signal, log },
+      });
       this.#session.begin();
     }
     await this.#over.promise;
@@ -233,7 +236,8 @@ class AgentStream {
         this.#reports?.take(message.value);
         break;
       case 'declaration':
-        if (message.value.epoch === this.#options.epoch) this.#takePart(message.value);
+        // Of a host that was not asked, nothing is believed.
+        if (this.#isAsked && message.value.epoch === this.#options.meta.epoch) this.#takePart(message.value);
         break;
       case 'prefixes': {
         const check = new Checker();
@@ -279,34 +283,4 @@ class AgentStream {
   #fail(error: unknown): void {
     this.#over.reject(asError(error));
   }
-}
-
-function readHello(hello: Hello, { name }: Principal): RegisterHost {
-  const check = new Checker();
-  const id = parseHostId(hello.hostId);
-  if (id === undefined) check.refuse('hello.host_id', `${quote(hello.hostId)} is no UUID in lower case`);
-  const vtep = check.ip('hello.vtep', hello.vtep);
-  const objection = vtep === undefined ? undefined : objectionToRange(vtep);
-  if (objection !== undefined) check.refuse('hello.vtep', `tunnel address ${hello.vtep} ${objection}`);
-  if (!isName(name)) check.refuse('certificate', `${quote(name)} cannot be a host's name`);
-  if (!/^[\x21-\x7e]{0,64}$/.test(hello.version))
-    check.refuse('hello.version', `${quote(hello.version)} is no version`);
-  const prefixes = hello.prefixes === undefined ? undefined : readPrefixes(check, 'hello.prefixes', hello.prefixes);
-  check.done();
-  if (id === undefined || vtep === undefined) throw new RangeError('a checked hello has both');
-  return { id, name, vtep, version: hello.version, prefixes };
-}
-
-/** Sorted, and each once. Those in which no network could have its subnet are of no interest. */
-function readPrefixes(check: Checker, field: string, { cidrs }: HostPrefixes): readonly Cidr[] {
-  if (cidrs.length > PREFIXES) {
-    check.refuse(`${field}.cidrs`, `${String(cidrs.length)} are too many: at most ${String(PREFIXES)}`);
-    return [];
-  }
-  const read = cidrs.flatMap((text, index) => {
-    const cidr = parseCidr(text);
-    if (cidr === undefined) check.refuse(`${field}.cidrs[${String(index)}]`, `${quote(text)} is no subnet`);
-    return cidr === undefined || prefixLengthOf(cidr) === 0 || objectionToRange(cidr) !== undefined ? [] : [cidr];
-  });
-  return [...new Set(read)].sort();
 }

@@ -1,15 +1,18 @@
 /** What a host says it runs, since before a restore, taken into the restored state. */
+import type { IpAddress } from '../../core/address.js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError } from '../../core/errors.js';
-import type { Host } from '../../core/model.js';
+import type { NetworkId } from '../../core/ids.js';
+import type { Endpoint, Host, Network } from '../../core/model.js';
 import { WireError } from '../../proto/codec.js';
 import type { Declaration } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
 import type { Commits, Outcome } from '../commit/commit.js';
-import { adoptEndpoint, adoptNetwork, endpointsGone } from '../domain/adopt.js';
+import { adoptEndpoint, adoptNetwork, endpointsGone, type Evidence } from '../domain/adopt.js';
 import type { Context, Decision } from '../domain/decision.js';
 import { deleteEndpoint, releaseEndpoint } from '../domain/endpoint.js';
 import { updateHost } from '../domain/host.js';
+import type { Meta } from '../meta.js';
 import { readDeclaredEndpoint, readDeclaredNetwork } from './validate-declared.js';
 
 /** Commits that are under way at once. */
@@ -19,7 +22,9 @@ export interface DeclarationOptions {
   readonly cache: Cache;
   readonly committer: Commits;
   readonly host: Host;
-  readonly epoch: string;
+  /** The epoch that the host followed until now. */
+  readonly before: string;
+  readonly meta: Pick<Meta, 'epoch' | 'formerEpochs' | 'backup' | 'metaRevision'>;
   readonly requestId: string;
   readonly signal: AbortSignal;
   readonly log: Logger;
@@ -31,23 +36,25 @@ export interface DeclarationOptions {
  * answer, or it was restored again.
  */
 export async function takeDeclaration(declaration: Declaration, options: DeclarationOptions): Promise<void> {
-  const { cache, committer, host, epoch, log, ...run } = options;
+  const { cache, committer, host, before, meta, log, ...run } = options;
+  const { epoch } = meta;
   const networks = readEach(declaration.networks, readDeclaredNetwork, log);
   const endpoints = readEach(declaration.endpoints, readDeclaredEndpoint, log).filter(
     ({ hostId }) => hostId === host.id,
   );
-  const commit = <Result>(rule: (context: Context) => Decision<Result>): Promise<Outcome<Result>> =>
-    committer.run(rule, run);
+  const commit = <Result>(rule: (context: Context) => Decision<Result>, more = {}): Promise<Outcome<Result>> =>
+    committer.run(rule, { ...run, ...more });
 
   let refused = 0;
   const tryEach = <T extends { readonly id: string }>(
     what: string,
     items: readonly T[],
     rule: (context: Context, item: T) => Decision<unknown>,
+    more = {},
   ): Promise<void> =>
     forEach(items, async (item) => {
       try {
-        await commit((context) => rule(context, item));
+        await commit((context) => rule(context, item), more);
       } catch (error) {
         if (!(error instanceof WeftError) || error.status === 'UNAVAILABLE') throw error;
         refused += 1;
@@ -55,7 +62,13 @@ export async function takeDeclaration(declaration: Declaration, options: Declara
       }
     });
 
-  await tryEach('networkId', networks, adoptNetwork);
+  const addresses = addressesByNetwork(endpoints);
+  const evidence = ({ id }: Network): Evidence => ({
+    ...{ addresses: addresses.get(id) ?? [], epoch: before },
+    ...{ backup: meta.backup, formerEpochs: meta.formerEpochs, restoredAt: meta.metaRevision },
+  });
+  const adopt = (context: Context, network: Network) => adoptNetwork(context, network, evidence(network));
+  await tryEach('networkId', networks, adopt, { requestId: `declared-${epoch}` });
   // One that is named runs, whatever else is wrong with what is said of it.
   const named = new Set(declaration.endpoints.map(({ id }) => id));
   const gone = endpointsGone(cache.view, host.id, named);
@@ -67,6 +80,16 @@ export async function takeDeclaration(declaration: Declaration, options: Declara
   await commit((context) => updateHost(context, { id: host.id, declaredEpoch: epoch }));
   const counts = { networks: networks.length, endpoints: endpoints.length, gone: gone.length, refused };
   log.info({ host: host.name, ...counts }, 'host has said what it runs');
+}
+
+function addressesByNetwork(endpoints: readonly Endpoint[]): ReadonlyMap<NetworkId, readonly IpAddress[]> {
+  const found = new Map<NetworkId, IpAddress[]>();
+  for (const { networkId, addresses } of endpoints) {
+    const list = found.get(networkId);
+    if (list === undefined) found.set(networkId, [...addresses]);
+    else list.push(...addresses);
+  }
+  return found;
 }
 
 /** What is sound of it: one thing that is not must not cost a host all others. */

@@ -2,11 +2,12 @@
  * The rules for taking over what a host runs from before a restore: what the restored state does not have, and where
  * nothing else has its place. What is in the state stays as it is there.
  */
-import { contains } from '../../core/address.js';
+import { contains, overlaps, type IpAddress } from '../../core/address.js';
 import type { HostId } from '../../core/ids.js';
-import type { Endpoint, Network, Subnet } from '../../core/model.js';
+import type { Endpoint, Network } from '../../core/model.js';
 import { putEndpoint, putNetwork } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
+import type { Meta } from '../meta.js';
 import { guardKey, objectKey } from '../store/keys.js';
 import type { Context, Decision } from './decision.js';
 import { refuseWanted } from './endpoint-addresses.js';
@@ -15,16 +16,38 @@ import { updateNetwork } from './network-update.js';
 import { idTaken, networkNotFound, spaceGuard } from './network.js';
 import { Draft } from './transaction.js';
 
+/** What a declared network is held against. */
+export interface Evidence {
+  /** Addresses on the network of the endpoints that the host declares with it. */
+  readonly addresses: readonly IpAddress[];
+  /** The epoch that the host followed, in which the network's revision counts. */
+  readonly epoch: string;
+  /** What was restored knows everything that was written up to there, and in epochs before that one. */
+  readonly backup: Meta['backup'];
+  /** Newest first. */
+  readonly formerEpochs: Meta['formerEpochs'];
+  /** What has a later revision in the state was written since the restore. */
+  readonly restoredAt: bigint;
+}
+
 /**
- * A network as it was, with its name, VXLAN id and subnets. One that is there and whose subnets have grown since the
- * backup grows again, because endpoints may hold addresses there. Refuses with NETWORK_NAME_TAKEN, VNIS_EXHAUSTED (this
- * one is another network's), and what an update that grows it would be refused with.
+ * A network as it was, with its name, VXLAN id and subnets, where endpoints of the host are on it. One that is there
+ * grows again where they have addresses outside of its subnets, but not where the state is known to be newer than what
+ * the host declares: the backup was taken after it, or somebody has changed the network since the restore. All
+ * declarations of an epoch come with one request id, so that what they change is not taken for somebody's change.
+ * Refuses with NETWORK_NOT_FOUND (nothing is on it, or it was removed before the backup), NETWORK_NAME_TAKEN,
+ * VNIS_EXHAUSTED (this one is another network's), and what an update that grows it would be refused with.
  */
-export function adoptNetwork(context: Context, network: Network): Decision<Network> {
-  const { view } = context;
+export function adoptNetwork(context: Context, network: Network, evidence: Evidence): Decision<Network> {
+  const { view, requestId } = context;
   const { id, name, vni } = network;
   const existing = view.networks.get(id);
-  if (existing !== undefined) return grow(context, existing, network.subnets);
+  if (existing !== undefined) return grow(context, existing, network, evidence);
+  const isUsed = evidence.addresses.some((each) => network.subnets.some(({ cidr }) => contains(cidr, each)));
+  if (!isUsed || isInBackup(network, evidence)) {
+    const why = isUsed ? 'it was removed before the backup' : 'the host has no endpoint on it';
+    return { reason: 'NETWORK_NOT_FOUND', message: `network ${name} is not taken over: ${why}` };
+  }
   const namesake = view.networkNamed(name);
   if (namesake !== undefined) {
     return { reason: 'NETWORK_NAME_TAKEN', message: `network ${name} is another one now, ${namesake.id}` };
@@ -33,20 +56,32 @@ export function adoptNetwork(context: Context, network: Network): Decision<Netwo
   if (holder !== undefined) {
     return { reason: 'VNIS_EXHAUSTED', message: `VXLAN id ${String(vni)} of network ${name} is that of ${holder} now` };
   }
+  const adopted: Network = { ...network, requestId };
   const draft = new Draft()
-    .create(putNetwork(network))
+    .create(putNetwork(adopted))
     .claim(guardKey.networkName(name), id)
     .claim(guardKey.vni(vni), id)
     .put({ key: spaceGuard(), value: Buffer.from(id) });
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...network, revision }), moves: [] };
+  return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...adopted, revision }), moves: [] };
+}
+
+/** Whether the backup, too, has the version of the network that the host declares, or a later one. */
+function isInBackup({ revision }: Network, { epoch, backup, formerEpochs }: Evidence): boolean {
+  if (backup === undefined) return false;
+  if (epoch === backup.epoch) return revision <= backup.revision;
+  return formerEpochs.indexOf(epoch) > formerEpochs.indexOf(backup.epoch);
 }
 
 /** By the rule for updates: whoever else is in the network keeps address and gateway, and can tell its networks apart. */
-function grow(context: Context, existing: Network, subnets: readonly Subnet[]): Decision<Network> {
-  const cidrs = existing.subnets.map(({ cidr }) => cidr);
-  const isMore = subnets.some(({ cidr }) => !cidrs.includes(cidr));
-  const covers = cidrs.every((cidr) => subnets.some((each) => contains(each.cidr, cidr)));
-  if (!isMore || !covers) return { kind: 'done', result: existing };
+function grow(context: Context, existing: Network, declared: Network, evidence: Evidence): Decision<Network> {
+  const outside = evidence.addresses.filter((each) => !existing.subnets.some(({ cidr }) => contains(cidr, each)));
+  const needed = declared.subnets.filter(({ cidr }) => outside.some((each) => contains(cidr, each)));
+  const isChangedSince = existing.revision > evidence.restoredAt && existing.requestId !== context.requestId;
+  if (needed.length === 0 || isChangedSince || isInBackup(declared, evidence))
+    return { kind: 'done', result: existing };
+  // What is needed and overlaps a subnet that is there contains it: it has an address that the other has not.
+  const grown = existing.subnets.map((subnet) => needed.find(({ cidr }) => overlaps(cidr, subnet.cidr)) ?? subnet);
+  const subnets = [...new Set([...grown, ...needed])];
   const asked = { id: existing.id, labels: undefined, options: undefined, subnets, ifRevision: undefined };
   return updateNetwork(context, asked);
 }

@@ -11,7 +11,7 @@ const old1: Box = { host: 'h1', name: 'old1' };
 const old2: Box = { host: 'h2', name: 'old2' };
 /** Made, and gone, after the backup. */
 const gone: Box = { host: 'h2', name: 'gone' };
-/** Made after the backup, in a network of before it. */
+/** Made after the backup, in a network of before it; the second where that network has grown to since. */
 const new1: Box = { host: 'h1', name: 'new1' };
 const new2: Box = { host: 'h2', name: 'new2' };
 /** In a network of after it, and in one of before. */
@@ -33,9 +33,10 @@ beforeAll(async () => {
   await lab.weft('c1', ['backup', file]);
   await lab.weft(gone.host, ['sandbox', 'rm', gone.name]);
   await cluster.createNetwork('after');
-  for (const box of [new1, new2]) await cluster.createSandbox(box, ['web']);
-  for (const box of [both1, both2]) await cluster.createSandbox(box, ['after', 'web']);
   await lab.weft('h1', ['network', 'update', '--grow', '10.50.0.0/23', '--wait', 'web']);
+  await cluster.createSandbox(new1, ['web']);
+  await cluster.createSandbox(new2, ['web'], '--ip', '10.50.1.9');
+  for (const box of [both1, both2]) await cluster.createSandbox(box, ['after', 'web']);
 });
 afterAll(async () => {
   await Lab.down('backup-restore', { dir });

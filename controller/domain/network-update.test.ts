@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newNetworkId } from '../../core/ids.js';
 import type { Host, Network, Subnet } from '../../core/model.js';
 import { GUARDS } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
@@ -47,6 +48,15 @@ describe('updating labels and options', () => {
     const first = await operator.update(made.id, change);
     expect(await operator.update(made.id, change)).toEqual(first);
     expect(brain.cache.view.networks.get(made.id)?.revision).toBe(first.revision);
+  });
+
+  it('makes of the network what its create did not ask for, and says so when that is repeated', async () => {
+    const first = { id: newNetworkId(), name: 'blue', labels: { a: '1' } };
+    const made = await operator.create(first);
+    expect(await operator.create(first)).toEqual(made);
+    await operator.update(made.id, { labels: {} });
+    const error = await refusalOf(operator.create(first));
+    expect(error).toMatchObject({ reason: 'ID_TAKEN', metadata: { id: made.id } });
   });
 
   it('is refused when the network is not at the revision it must have', async () => {
@@ -155,7 +165,7 @@ describe('updating the subnets of a network that nobody uses', () => {
       [['10.1.9.0/24']],
       'ARGUMENT_INVALID',
       'subnets[0].gateway',
-      /10\.1\.0\.1 is not in 10\.1\.9\.0\/24; name another/,
+      /10\.1\.0\.1 is not in 10\.1\.9\.0\/24$/,
     ],
     [
       'shrink it until its gateway is the network address',
@@ -163,7 +173,7 @@ describe('updating the subnets of a network that nobody uses', () => {
       [['10.1.0.128/25']],
       'ARGUMENT_INVALID',
       'subnets[0].gateway',
-      /network address of 10\.1\.0\.128\/25; name another/,
+      /network address of 10\.1\.0\.128\/25$/,
     ],
     [
       'keep its gateway for others',

@@ -92,7 +92,10 @@ describe('weft network connect and disconnect', () => {
     expect((await weft('network connect --ip 10.1.0.9 web shop')).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
     expect(agent.calls.at(-1)?.request).toMatchObject({ attachment: { network: 'web', addresses: ['10.1.0.9'] } });
     expect((await weft('network disconnect web shop')).stdout).toBe('shop\n');
-    expect(await weft('network disconnect web shop')).toMatchObject({ exitCode: 3 });
+    expect(await weft('network disconnect web shop')).toMatchObject({
+      ...{ exitCode: 3, stdout: '' },
+      stderr: 'weft: sandbox shop is not connected to web; weft sandbox ls has what each is on\n',
+    });
     expect(await weft('network disconnect -f web shop')).toMatchObject({ exitCode: 0, stdout: '' });
   });
 });

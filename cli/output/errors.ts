@@ -17,6 +17,7 @@ const HINTS: Partial<Record<Reason, string>> = {
   ENDPOINT_NOT_FOUND: 'weft endpoint ls has those there are',
   HOST_NOT_FOUND: 'weft host ls has those there are',
   SANDBOX_NOT_FOUND: 'weft sandbox ls has those there are',
+  NOT_CONNECTED: 'weft sandbox ls has what each is on',
   HOSTS_UNDECLARED: 'weft status has them',
   NOT_CONVERGED: 'see weft status, or allow more with --timeout SECONDS',
 };

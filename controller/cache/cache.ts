@@ -108,14 +108,20 @@ export class Cache {
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort, { once: true });
     let seen = this.#view.revision;
-    const patience = setTimeout(() => {
-      if (this.#view.revision > seen) {
-        // The watch is behind, and coming: to list a large cluster would only keep it longer.
-        seen = this.#view.revision;
-        patience.refresh();
+    const search = async (): Promise<void> => {
+      const behind = await this.#isBehind(revision, signal);
+      if (!behind || !this.#waiters.has(waiter)) return;
+      // Looked at after the store has answered: what this process was too busy to read until now has been read by then.
+      if (this.#view.revision === seen) {
+        this.relist();
         return;
       }
-      this.#search(revision, signal).catch((error: unknown) => {
+      // The watch is late, and coming: to list a large cluster would only keep it longer.
+      seen = this.#view.revision;
+      patience.refresh();
+    };
+    const patience = setTimeout(() => {
+      search().catch((error: unknown) => {
         waiter.reached.reject(asError(error));
       });
     }, this.#options.patienceMs ?? 1_000);
@@ -134,10 +140,11 @@ export class Cache {
   }
 
   /**
-   * A revision without an event under our prefix (an etcd that is shared with others has such) is reached by listing.
-   * Only when the store is at that revision: nobody can make us list by asking for what does not exist.
+   * Whether the view is yet to come to a revision. One without an event under our prefix (an etcd that is shared with
+   * others has such) is reached by listing. Throws when the store is not at that revision: nobody can make us list by
+   * asking for what does not exist.
    */
-  async #search(revision: bigint, signal: AbortSignal): Promise<void> {
+  async #isBehind(revision: bigint, signal: AbortSignal): Promise<boolean> {
     const store = await this.#options.store.get(objectKey.meta(), signal);
     if (store.revision < revision) {
       throw new WeftError({
@@ -145,7 +152,7 @@ export class Cache {
         message: `revision ${String(revision)} is not here yet: the store is at ${String(store.revision)}`,
       });
     }
-    if (this.#view.revision < revision) this.#relist.abort();
+    return this.#view.revision < revision;
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

@@ -7,6 +7,7 @@ import { arch } from 'node:process';
 import { delimiter, join } from 'node:path';
 import { EmbeddedEtcdError } from './etcd-error.js';
 import { MARK } from './etcd-orphan.js';
+import { MAX_GROUP_OPERATIONS } from './transaction.js';
 
 /** What flock(1) ends with when somebody else holds the lock. */
 const LOCKED = 111;
@@ -60,6 +61,8 @@ function etcdArguments({ directory, port, serverFile, caFile, quotaBytes }: Etcd
     `--quota-backend-bytes=${String(quotaBytes)}`,
     // Entries kept in memory between snapshots; the default of 100,000 is for large clusters.
     '--snapshot-count=10000',
+    // Groups of commits are larger than etcd's default of 128 lets them be.
+    `--max-txn-ops=${String(MAX_GROUP_OPERATIONS)}`,
     // Clients of an embedded etcd ask for signs of life more often than etcd's default of 5 s allows.
     '--grpc-keepalive-min-time=500ms',
     '--enable-grpc-gateway=false',

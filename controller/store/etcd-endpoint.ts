@@ -251,6 +251,13 @@ export function isLeaseUnknown(error: unknown): boolean {
   return error instanceof StoreRefused && error.cause === status.NOT_FOUND;
 }
 
+/** Whether etcd refused because a transaction has more operations than its `--max-txn-ops`. */
+export function isTooManyOperations(error: unknown): boolean {
+  return error instanceof StoreRefused && error.message.endsWith(TOO_MANY_OPERATIONS);
+}
+
+const TOO_MANY_OPERATIONS = 'etcdserver: too many operations in txn request';
+
 /**
  * What etcd says when it has no space, with the same status as of much else. Its own client tells errors by their text
  * (etcdserver/api/v3rpc/rpctypes), so that does not change.

@@ -2,7 +2,7 @@
 import type { IRangeResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
-import { isLeaseUnknown, isOutOfRange } from './etcd-endpoint.js';
+import { isLeaseUnknown, isOutOfRange, isTooManyOperations } from './etcd-endpoint.js';
 import { EtcdLeaseKeeper } from './etcd-lease-keeper.js';
 import { EtcdLeases } from './etcd-leases.js';
 import { keyAfter, rangeOfPrefix, toKeyValue } from './etcd-codec.js';
@@ -19,7 +19,7 @@ import {
   type WatchBatch,
 } from './store.js';
 import { decodeTxn, encodeTxn, type TxnAnswer } from './etcd-txn.js';
-import { checkTransaction, failureOf } from './transaction.js';
+import { MAX_GROUP_OPERATIONS, MAX_OPERATIONS, checkTransaction, failureOf } from './transaction.js';
 import { watch } from './watch.js';
 
 /** Keys per page, where each is to be dealt with quickly; and of a listing's first. */
@@ -49,6 +49,7 @@ interface CommitOptions {
 }
 
 export class EtcdStore implements Store {
+  #operationsMax = MAX_GROUP_OPERATIONS;
   readonly #connection: EtcdConnection;
   /** Of keys with a time to live; */
   readonly #leases: EtcdLeases;
@@ -60,6 +61,11 @@ export class EtcdStore implements Store {
     this.#connection = new EtcdConnection(options);
     this.#leases = new EtcdLeases(this.#connection);
     this.#keeper = new EtcdLeaseKeeper(this.#connection);
+  }
+
+  /** The embedded etcd is told to take so many; another takes etcd's default, and says so when it is first asked for more. */
+  get operationsMax(): number {
+    return this.#operationsMax;
   }
 
   /** Equivalent to `etcdctl get <key>`. */
@@ -121,7 +127,7 @@ export class EtcdStore implements Store {
 
   /** Equivalent to `etcdctl txn`. */
   async commit(transaction: Transaction, signal: AbortSignal): Promise<CommitResult> {
-    checkTransaction(transaction);
+    checkTransaction(transaction, this.#operationsMax);
     // What a large one found is asked for when it is known to have failed: it rarely does, and etcd writes all of a
     // transaction to its log, also the part that is not carried out.
     const reads = transaction.compares.length <= READS_AT_ONCE;
@@ -185,7 +191,13 @@ export class EtcdStore implements Store {
     { reads, signal }: CommitOptions,
   ): Promise<TxnAnswer> {
     const request = encodeTxn(transaction, { leases, reads });
-    return decodeTxn(await this.#connection.send('/etcdserverpb.KV/Txn', request, signal));
+    try {
+      return decodeTxn(await this.#connection.send('/etcdserverpb.KV/Txn', request, signal));
+    } catch (error) {
+      // Nothing was done. Who asked for a group of them takes it apart, and makes the next ones smaller.
+      if (isTooManyOperations(error)) this.#operationsMax = MAX_OPERATIONS;
+      throw error;
+    }
   }
 
   async #listOnce(prefix: string, signal: AbortSignal): Promise<Listing> {

@@ -13,10 +13,11 @@ import {
   type KeyValue,
   type Transaction,
 } from './store.js';
-import { failureOf } from './transaction.js';
+import { MAX_OPERATIONS, failureOf } from './transaction.js';
 
 /** A store whose commits wait to be let through, and which remembers them. */
 class GatedStore extends MemoryStore {
+  override operationsMax = MAX_OPERATIONS;
   readonly sent: Transaction[] = [];
   /** What the next commits do in place of committing, or after it. */
   readonly faults: { readonly error: Error; readonly after: boolean }[] = [];

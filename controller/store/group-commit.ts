@@ -1,15 +1,16 @@
 /**
  * Commits in groups. What is asked for while transactions are on their way waits, and then travels together in the
- * next one: one fsync of the store for some thirty of them. There is no timer: with nothing on its way, a transaction
+ * next one: one fsync of the store for up to a hundred of them. There is no timer: with nothing on its way, a transaction
  * leaves at once. Each caller is answered as if its transaction had travelled alone.
  */
 import { asError } from '../../core/errors.js';
 import { Departures } from './departures.js';
 import { Footprint, Group, touchedBy, type Traveller } from './group.js';
 import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
+import { MAX_OPERATIONS } from './transaction.js';
 
 export interface GroupCommitOptions {
-  readonly store: Pick<Store, 'commit'>;
+  readonly store: Pick<Store, 'commit' | 'operationsMax'>;
   /** A compare that every group makes besides its members'; asked for anew each time. */
   readonly fence?: () => Compare;
   /** Awaited once for each group that was committed, before its members are answered. */
@@ -203,7 +204,8 @@ export class GroupCommit {
   }
 
   #group(members: readonly Member[]): Group<Member> {
-    const group = new Group<Member>(this.#options.fence?.());
+    const { fence, store } = this.#options;
+    const group = new Group<Member>(fence?.(), store.operationsMax ?? MAX_OPERATIONS);
     for (const member of members) group.add(member);
     return group;
   }

@@ -1,6 +1,6 @@
 /** Transactions that can travel as one: which may share a group, and whose fault it is when the group fails. Pure. */
 import type { CommitResult, Compare, KeyValue, Transaction } from './store.js';
-import { MAX_OPERATIONS, MAX_TRANSACTION_BYTES, placeOf } from './transaction.js';
+import { MAX_TRANSACTION_BYTES, placeOf } from './transaction.js';
 
 /** Why a transaction is not in a group; undefined: it is. */
 export type Objection = 'full' | 'clash';
@@ -118,15 +118,17 @@ export class Group<Member extends Traveller> {
   readonly members: Member[] = [];
   readonly footprint = new Footprint();
   readonly #fence: Compare | undefined;
+  readonly #operationsMax: number;
   readonly #compares: Compare[] = [];
   /** By what they look at: members that compare the same share one. */
   readonly #common = new Map<string, Compare[]>();
   #operations = 0;
   #bytes = 0;
 
-  /** `fence`: a compare that every group makes, on behalf of no member. */
-  constructor(fence: Compare | undefined) {
+  /** `fence`: a compare that every group makes, on behalf of no member. `operationsMax`: see Store.operationsMax. */
+  constructor(fence: Compare | undefined, operationsMax: number) {
     this.#fence = fence;
+    this.#operationsMax = operationsMax;
     if (fence !== undefined) this.#share(fence);
   }
 
@@ -137,8 +139,8 @@ export class Group<Member extends Traveller> {
     const shareable = common.filter((compare) => !this.#has(compare));
     if (this.members.length > 0) {
       if (
-        this.#compares.length + own.length + shareable.length > MAX_OPERATIONS ||
-        this.#operations + touched.operations > MAX_OPERATIONS ||
+        this.#compares.length + own.length + shareable.length > this.#operationsMax ||
+        this.#operations + touched.operations > this.#operationsMax ||
         this.#bytes + touched.bytes > MAX_TRANSACTION_BYTES
       ) {
         return 'full';

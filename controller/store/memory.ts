@@ -17,7 +17,7 @@ import {
   type Transaction,
   type WatchBatch,
 } from './store.js';
-import { FOUND_LIMIT, checkTransaction, failureOf, holds } from './transaction.js';
+import { FOUND_LIMIT, MAX_GROUP_OPERATIONS, checkTransaction, failureOf, holds } from './transaction.js';
 
 /** One revision, and when the keys it changed had been written before; undefined: they were not there. */
 interface Change extends WatchBatch {
@@ -28,6 +28,7 @@ interface Change extends WatchBatch {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class MemoryStore implements Store {
+  readonly operationsMax: number = MAX_GROUP_OPERATIONS;
   /** etcd's first revision is 1, before anything was written. */
   #revision = 1n;
   #compactRevision = 0n;

@@ -404,21 +404,29 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
         expect(again.committed ? [] : again.found).toHaveLength(MAX_OPERATIONS);
       });
 
+      it('takes as many compares and operations as it says, for groups of them', async () => {
+        const { operationsMax = 0 } = bench.store;
+        expect(operationsMax).toBeGreaterThan(MAX_OPERATIONS);
+        const keys = names(operationsMax);
+        const whole = { ...putting(...keys), compares: keys.map((key): Compare => ({ kind: 'absent', key })) };
+        expect((await bench.store.commit(whole, never)).committed).toBe(true);
+        const again = await bench.store.commit(whole, never);
+        expect(again.committed ? [] : again.found).toHaveLength(operationsMax);
+        expect(bench.store.operationsMax).toBe(operationsMax);
+      });
+
+      const names = (count: number, kind = '') =>
+        Array.from({ length: count }, (_, index) => `${bench.at}${kind}${String(index)}`);
+      const most = () => bench.store.operationsMax ?? MAX_OPERATIONS;
       const refused: [string, () => Transaction][] = [
-        ['129 operations', () => putting(...Array.from({ length: 129 }, (_, index) => bench.at + String(index)))],
+        ['too many operations', () => putting(...names(most() + 1))],
         [
-          '129 operations of both kinds',
-          () => ({
-            ...putting(...Array.from({ length: 65 }, (_, index) => `${bench.at}p${String(index)}`)),
-            deletes: Array.from({ length: 64 }, (_, index) => `${bench.at}d${String(index)}`),
-          }),
+          'too many operations of both kinds',
+          () => ({ ...putting(...names(most() - 63, 'p')), deletes: names(64, 'd') }),
         ],
         [
-          '129 compares',
-          () =>
-            transaction({
-              compares: Array.from({ length: 129 }, (_, index) => ({ kind: 'absent', key: bench.at + String(index) })),
-            }),
+          'too many compares',
+          () => transaction({ compares: names(most() + 1).map((key) => ({ kind: 'absent', key })) }),
         ],
         ['a key put twice', () => putting(`${bench.at}a`, `${bench.at}a`)],
         ['a key put and deleted', () => ({ ...putting(`${bench.at}a`), deletes: [`${bench.at}a`] })],
@@ -434,10 +442,10 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
           () => ({ ...putting(`${bench.at}a`), deletePrefixes: [`${bench.at}a`] }),
         ],
         [
-          '129 operations of three kinds',
+          'too many operations of three kinds',
           () => ({
-            ...putting(...Array.from({ length: 64 }, (_, index) => `${bench.at}p${String(index)}`)),
-            deletes: Array.from({ length: 64 }, (_, index) => `${bench.at}d${String(index)}`),
+            ...putting(...names(most() - 64, 'p')),
+            deletes: names(64, 'd'),
             deletePrefixes: [`${bench.at}x/`],
           }),
         ],

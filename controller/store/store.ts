@@ -74,7 +74,7 @@ export interface LeaseOptions {
 
 /**
  * All or nothing: when every compare holds, every put and delete happens at one revision. At most 128 compares and
- * 128 puts and deletes (etcd's own default), and no key twice.
+ * 128 puts and deletes (etcd's own default; see Store.operationsMax), and no key twice.
  */
 export interface Transaction {
   readonly compares: readonly Compare[];
@@ -125,6 +125,12 @@ export interface Listing {
  * StoreUnavailable when the store does not answer, with StoreRefused when it answered no.
  */
 export interface Store extends AsyncDisposable {
+  /**
+   * Most compares, and most puts and deletes, that it takes in one transaction, as far as it knows: it may come to be
+   * less, and is never below 128. Whoever asks for one change keeps to 128; groups of them use what there is. Not said:
+   * 128.
+   */
+  readonly operationsMax?: number;
   get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
   /** Complete and from one revision, however large. */
   list(prefix: string, signal: AbortSignal): Promise<Listing>;

@@ -123,6 +123,15 @@ module.exports = {
       to: { path: '^(agent|bench|cli|controller)/' },
     },
     {
+      name: 'simulated-agents-are-agents',
+      comment:
+        'A simulated agent is the real one’s code in a process of its own, and meets a controller on the wire only, as ' +
+        'the real one does. Who starts it hands it its certificate.',
+      severity: 'error',
+      from: { path: '^e2e/simulated/', pathNot: TESTING },
+      to: { path: '^(bench|cli|controller)/' },
+    },
+    {
       name: 'no-tests-in-production',
       comment:
         'Tests, labs and benchmarks stand on the programs, never the other way. (The lab verb is the exception.)',

@@ -3,6 +3,7 @@ import { attach } from './attach.js';
 import type { Bench } from './bench.js';
 import { ipam } from './ipam.js';
 import { netlink } from './netlink.js';
+import { sync } from './sync/sync.js';
 import { throughput } from './throughput.js';
 
-export const BENCHES: readonly Bench[] = [netlink, throughput, attach, ipam];
+export const BENCHES: readonly Bench[] = [netlink, throughput, attach, ipam, sync];

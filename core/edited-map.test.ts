@@ -22,6 +22,8 @@ describe('withEdits', () => {
           expect([...before]).toEqual(seen);
           expect(new Map(edited)).toEqual(plain);
           expect(edited.size).toBe(plain.size);
+          expect([...edited.values()]).toEqual([...edited].map(([, value]) => value));
+          expect([...edited.keys()]).toEqual([...edited].map(([each]) => each));
           for (let each = 0; each <= 120; each += 1) {
             expect(edited.get(String(each))).toBe(plain.get(String(each)));
             expect(edited.has(String(each))).toBe(plain.has(String(each)));

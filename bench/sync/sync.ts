@@ -1,0 +1,136 @@
+/** How long it takes until every host concerned has a change, with up to 1,000 hosts, and what that costs. */
+import { monotonicMs } from '../../e2e/simulated/agent.js';
+import type { Bench, Figures } from '../bench.js';
+import { Churn } from './churn.js';
+import { Cluster } from './cluster.js';
+import { measureLoad, type Loaded, type LoadFigures } from './load.js';
+import { cpuMsOf } from './process-figures.js';
+import { seeded, shapeOf } from './shape.js';
+import { everyoneAgrees, everyoneFollows } from './standing.js';
+
+const PER_SECOND = 100;
+
+/** Changes to the one network that every host is on, each of which is told to all of them. */
+const FLAT = { perSecond: 10, seconds: 15, kind: 'everywhere' } as const;
+
+/** Milliseconds between the starts of two agents. */
+const STAGGER_MS = 5;
+
+interface Scale {
+  readonly hosts: readonly number[];
+  readonly seconds: number;
+  readonly seed: number;
+  /** Where profiles of the controller and the agents go. */
+  readonly profile: string | undefined;
+}
+
+export const sync: Bench = {
+  name: 'sync',
+  about: `a change on every host concerned: ${String(PER_SECOND)} a second, 200 to 1,000 hosts, mutual TLS, etcd with fsync`,
+  run: async (say) => {
+    const { hosts, ...scale } = scaleOf(process.env);
+    let metrics: Figures = { seed: scale.seed };
+    for (const count of hosts) {
+      const figures = await measure(count, { ...scale, last: count === hosts.at(-1), say });
+      metrics = { ...metrics, ...figures };
+    }
+    return { name: sync.name, metrics, ratios: {} };
+  },
+};
+
+/** Smaller for development: WEFT_BENCH_HOSTS=200,500, WEFT_BENCH_SECONDS=10; and WEFT_BENCH_SEED, WEFT_BENCH_PROFILE=DIRECTORY. */
+function scaleOf(env: NodeJS.ProcessEnv): Scale {
+  return {
+    hosts: (env['WEFT_BENCH_HOSTS'] ?? '200,500,1000').split(',').map(Number),
+    seconds: Number(env['WEFT_BENCH_SECONDS'] ?? 60),
+    seed: Number(env['WEFT_BENCH_SEED'] ?? 20_260_401),
+    profile: env['WEFT_BENCH_PROFILE'],
+  };
+}
+
+interface MeasureOptions extends Omit<Scale, 'hosts'> {
+  /** Then also what there is to measure once. */
+  readonly last: boolean;
+  readonly say: (text: string) => void;
+}
+
+async function measure(hosts: number, { last, seconds, seed, profile, say }: MeasureOptions): Promise<Figures> {
+  say(`${String(hosts)} hosts, seed ${String(seed)}`);
+  const random = seeded(seed);
+  const shape = shapeOf(hosts, random);
+  const nodeOptions = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  await using cluster = await Cluster.open(shape, hosts, nodeOptions);
+  say(`${String(cluster.endpoints.length)} endpoints in ${String(shape.length)} networks are there`);
+  const began = monotonicMs();
+  const agents = await cluster.startAgents({ processes: 1, staggerMs: hosts * STAGGER_MS });
+  const { receivedBytes, rssBytes, lastSyncedAtMs } = await everyoneFollows(agents, 1, say);
+  await everyoneAgrees(agents, cluster);
+  say(
+    `all follow after ${((lastSyncedAtMs - began) / 1_000).toFixed(1)} s; ${(receivedBytes / 1e6).toFixed(0)} MB of ` +
+      `snapshots, the agents take ${(rssBytes / 1e6).toFixed(0)} MB of memory`,
+  );
+  await using store = cluster.etcd.store();
+  using client = await cluster.client();
+  await using churn = new Churn({ store, client, endpoints: cluster.endpoints, random });
+  await churn.watch();
+  const loaded: Loaded = { cluster, agents, churn, say };
+  const name = `hosts${String(hosts)}`;
+  const figures = prefixed(name, figuresOf(await measureLoad(loaded, { perSecond: PER_SECOND, seconds })));
+  if (!last) return figures;
+  say(`changes to the one network that is on every host only, ${String(FLAT.perSecond)} a second`);
+  const flat = await measureLoad(loaded, FLAT);
+  return {
+    ...figures,
+    flatChangesPerSecond: rateOf(flat),
+    ...(flat.everywhere === undefined ? {} : { flatP50Ms: flat.everywhere.p50Ms, flatP99Ms: flat.everywhere.p99Ms }),
+    ...(await reconnect(loaded, receivedBytes)),
+  };
+}
+
+/** The controller is ended and started again, and the agents find back by themselves. */
+async function reconnect({ cluster, agents, say }: Loaded, snapshotBytes: number): Promise<Figures> {
+  const before = await agents.standing();
+  const began = monotonicMs();
+  await cluster.controller.end();
+  const endedMs = monotonicMs() - began;
+  await cluster.controller.start();
+  const readyMs = monotonicMs() - began;
+  say(`the controller ended within ${endedMs.toFixed(0)} ms, and is ready after ${readyMs.toFixed(0)} ms`);
+  const after = await everyoneFollows(agents, before.fewestStreams + 1, say);
+  await everyoneAgrees(agents, cluster);
+  const figures = {
+    reconnectMs: after.lastSyncedAtMs - began,
+    reconnectControllerReadyMs: readyMs,
+    reconnectCpuMs: cpuMsOf(cluster.controller.pid),
+    reconnectSentBytes: after.receivedBytes - before.receivedBytes,
+    reconnectSentShare: (after.receivedBytes - before.receivedBytes) / snapshotBytes,
+  };
+  const { reconnectMs, reconnectSentShare, reconnectSentBytes } = figures;
+  say(
+    `all follow again after ${reconnectMs.toFixed(0)} ms; ${(reconnectSentBytes / 1e6).toFixed(1)} MB were sent, ` +
+      `${(100 * reconnectSentShare).toFixed(1)} % of the snapshots`,
+  );
+  return figures;
+}
+
+function figuresOf(load: LoadFigures): Figures {
+  const { changes, near, everywhere, cpuMs, wallMs, rssBytes, sentBytes } = load;
+  return {
+    ChangesPerSecond: rateOf(load),
+    ...(near === undefined ? {} : { UpTo200P50Ms: near.p50Ms, UpTo200P99Ms: near.p99Ms }),
+    ...(everywhere === undefined ? {} : { AllHostsP50Ms: everywhere.p50Ms, AllHostsP99Ms: everywhere.p99Ms }),
+    CpuMsPerChange: cpuMs.controller / changes.done,
+    CpuShareOfACore: cpuMs.controller / wallMs,
+    RssMegabytes: rssBytes / 1e6,
+    BytesPerChange: sentBytes / changes.done,
+  };
+}
+
+/** Changes that went all the way, a second. */
+function rateOf({ changes, wallMs }: LoadFigures): number {
+  return (changes.done * 1_000) / Math.max(wallMs, changes.elapsedMs);
+}
+
+function prefixed(name: string, figures: Figures): Figures {
+  return Object.fromEntries(Object.entries(figures).map(([figure, value]) => [`${name}${figure}`, value]));
+}

@@ -49,6 +49,7 @@ export async function campaign(options: CampaignOptions, signal: AbortSignal): P
   try {
     await candidate.stand(over);
     await candidate.untilFirst(over);
+    over.throwIfAborted();
     return new Held(candidate);
   } catch (error) {
     await candidate.withdraw();

@@ -10,8 +10,8 @@ import { EtcdLab } from './etcd-lab.testing.js';
 import { EtcdStore } from './etcd.js';
 import type { Lease, Store } from './store.js';
 
-/** The shortest that etcd grants here. */
-const TTL_MS = 1_000;
+/** Etcd would grant a second here; on a busy machine that is short for three tries. */
+const TTL_MS = 2_000;
 
 const lostAt = async ({ lost }: Lease): Promise<number> => {
   if (!lost.aborted) await once(lost, 'abort');
@@ -140,25 +140,30 @@ describe('leases of etcd that cannot be reached', () => {
 
   it('are a thousand as easily, each renewed three times in its time, and evenly', async () => {
     await using store = lab.store();
-    const ttlMs = 3_000;
-    const leases = await Promise.all(Array.from({ length: 1_000 }, () => store.grantLease({ ttlMs }, never)));
-    const before = await renewals(lab);
+    const ttlMs = 5_000;
+    const leases: Lease[] = [];
+    while (leases.length < 1_000) {
+      leases.push(...(await Promise.all(Array.from({ length: 100 }, () => store.grantLease({ ttlMs }, never)))));
+    }
     const startedAt = performance.now();
-    const perWindow: number[] = [];
-    for (let last = before; performance.now() - startedAt < 3 * ttlMs;) {
-      await pause(500, never);
-      const now = await renewals(lab);
-      perWindow.push(now - last);
+    const rates: number[] = [];
+    let last = { at: startedAt, count: await renewals(lab) };
+    const before = last.count;
+    while (last.at - startedAt < 3 * ttlMs) {
+      await pause(300, never);
+      const count = await renewals(lab);
+      const now = { at: performance.now(), count };
+      rates.push((now.count - last.count) / (now.at - last.at));
       last = now;
     }
     const tookMs = performance.now() - startedAt;
-    const renewed = perWindow.reduce((sum, each) => sum + each, 0);
+    const renewed = last.count - before;
     expect(leases.filter(({ lost }) => lost.aborted)).toEqual([]);
     // Once more each, as the first is sometime until it is due.
     const due = (1_000 * tookMs) / (ttlMs / 3);
     expect(renewed).toBeGreaterThan(0.8 * due);
     expect(renewed).toBeLessThan(due + 1_000);
-    expect(Math.max(...perWindow)).toBeLessThan((2.5 * renewed) / perWindow.length);
+    expect(Math.max(...rates)).toBeLessThan((2.5 * renewed) / tookMs);
     await Promise.all(leases.map((lease) => lease[Symbol.asyncDispose]()));
   }, 60_000);
 });

@@ -17,8 +17,8 @@ import { describeWatch } from './watch-contract.testing.js';
 describeStore('etcd', openEtcdUnderTest);
 describeWatch('etcd', openEtcdUnderTest);
 describeExpiry('etcd', openEtcdUnderTest);
-describeLeases('etcd', openEtcdUnderTest);
-describeElection('etcd', openEtcdUnderTest, { ttlMs: 1_000, histories: 10 });
+describeLeases('etcd', openEtcdUnderTest, 2_000);
+describeElection('etcd', openEtcdUnderTest, { ttlMs: 2_000, histories: 10 });
 
 describe('an etcd that takes as many operations as it does by itself', () => {
   it('is asked for more once, and from then on for groups that it takes', async () => {

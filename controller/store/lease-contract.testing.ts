@@ -6,15 +6,14 @@ import { Bench, bytes, eventsOf, never, take, transaction, type StoreUnderTest }
 import { GroupCommit } from './group-commit.js';
 import { LeaseLost, StoreRefused, type Lease, type Put, type WatchBatch } from './store.js';
 
-/** The shortest that etcd grants, where its elections are quick. */
-const TTL_MS = 1_000;
 /** etcd looks twice a second for what has ended; the rest is for a machine that is busy with something else. */
 const LATE_MS = 2_000;
 
-export function describeLeases(name: string, open: () => Promise<StoreUnderTest>): void {
+/** `ttlMs`: of most leases here; whole seconds for etcd. */
+export function describeLeases(name: string, open: () => Promise<StoreUnderTest>, ttlMs: number): void {
   describe(`${name} and leases`, () => {
     const bench = new Bench(open);
-    const grant = (kept = true): Promise<Lease> => bench.store.grantLease({ ttlMs: TTL_MS, kept }, never);
+    const grant = (kept = true): Promise<Lease> => bench.store.grantLease({ ttlMs, kept }, never);
     const on = (lease: Lease, key: string): Put => ({ key: bench.at + key, value: bytes(key), lease });
     const lasting = (key: string): Put => ({ key: bench.at + key, value: bytes(key) });
     /** When the watch tells that this key is gone, and with it. */
@@ -33,11 +32,11 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
 
     it('keep their keys for as long as they are kept, and without a revision', async () => {
       await using lease = await grant();
-      expect(lease.ttlMs).toBe(TTL_MS);
+      expect(lease.ttlMs).toBe(ttlMs);
       const { revision } = await bench.commit({ puts: [on(lease, 'a'), on(lease, 'b')] });
-      for (const startedAt = performance.now(); performance.now() - startedAt < 3 * TTL_MS; await pause(50, never)) {
+      for (const startedAt = performance.now(); performance.now() - startedAt < 3 * ttlMs; await pause(50, never)) {
         expect(lease.remainingMs()).toBeGreaterThan(0);
-        expect(lease.remainingMs()).toBeLessThan(TTL_MS);
+        expect(lease.remainingMs()).toBeLessThan(ttlMs);
       }
       expect(lease.lost.aborted).toBe(false);
       expect((await bench.store.list(bench.at, never)).entries.map(({ key }) => key)).toHaveLength(2);
@@ -64,9 +63,9 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
       const { revision } = await bench.commit({ puts: [on(lease, 'a')] });
       const [lost, gone] = await Promise.all([lostAt(lease), goneAt(revision + 1n, 'a')]);
       expect(lost).toBeLessThan(gone.at);
-      expect(lost - grantedAt).toBeGreaterThanOrEqual(TTL_MS * 0.9 - 5);
-      expect(gone.at - grantedAt).toBeGreaterThanOrEqual(TTL_MS);
-      expect(gone.at - grantedAt).toBeLessThan(TTL_MS + LATE_MS);
+      expect(lost - grantedAt).toBeGreaterThanOrEqual(ttlMs * 0.9 - 5);
+      expect(gone.at - grantedAt).toBeGreaterThanOrEqual(ttlMs);
+      expect(gone.at - grantedAt).toBeLessThan(ttlMs + LATE_MS);
       expect(lease.remainingMs()).toBe(0);
       // Disposing of what is lost does nothing, and waits for nothing.
       await lease[Symbol.asyncDispose]();
@@ -80,12 +79,12 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
       for (let signs = 0; signs < 15; signs += 1) {
         lastAt = performance.now();
         lease.renew();
-        await pause(TTL_MS / 5, never);
+        await pause(ttlMs / 5, never);
       }
       expect(lease.lost.aborted).toBe(false);
       const goneAfterMs = (await gone).at - lastAt;
-      expect(goneAfterMs).toBeGreaterThanOrEqual(TTL_MS - 5);
-      expect(goneAfterMs).toBeLessThan(TTL_MS * (4 / 3) + LATE_MS);
+      expect(goneAfterMs).toBeGreaterThanOrEqual(ttlMs - 5);
+      expect(goneAfterMs).toBeLessThan(ttlMs * (4 / 3) + LATE_MS);
     });
 
     it('go on with who adopts them, and who abandoned them is not asked', async () => {
@@ -99,7 +98,7 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
       await first[Symbol.asyncDispose]();
       for (let signs = 0; signs < 10; signs += 1) {
         second.renew();
-        await pause(TTL_MS / 5, never);
+        await pause(ttlMs / 5, never);
       }
       expect(second.lost.aborted).toBe(false);
       expect((await bench.store.get(`${bench.at}a`, never)).revision).toBe(revision);
@@ -115,7 +114,7 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
       await expect(bench.commit({ puts: [on(lease, 'b')] })).rejects.toBeInstanceOf(LeaseLost);
       expect(await bench.keysUnder(bench.at)).toEqual([`${bench.at}a`]);
       const gone = await goneAt(revision + 1n, 'a');
-      expect(gone.at - abandonedAt).toBeLessThan(TTL_MS + LATE_MS);
+      expect(gone.at - abandonedAt).toBeLessThan(ttlMs + LATE_MS);
     });
 
     it('that are not there are not adopted', async () => {
@@ -131,7 +130,7 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
       const endedAt = performance.now();
       await bench.under.revoke(lease.id);
       expect(await bench.keysUnder(bench.at)).toEqual([]);
-      expect((await lostAt(lease)) - endedAt).toBeLessThan(TTL_MS * 0.9);
+      expect((await lostAt(lease)) - endedAt).toBeLessThan(ttlMs * 0.9);
     });
 
     it('that somebody ended take no key, and a commit that finds so has them lost', async () => {
@@ -196,22 +195,22 @@ export function describeLeases(name: string, open: () => Promise<StoreUnderTest>
 
     it('are not granted or adopted for who has given up, and lost with the store', async () => {
       const reason = new Error('no longer wanted');
-      await expect(bench.store.grantLease({ ttlMs: TTL_MS }, AbortSignal.abort(reason))).rejects.toBe(reason);
+      await expect(bench.store.grantLease({ ttlMs }, AbortSignal.abort(reason))).rejects.toBe(reason);
       await expect(bench.store.adoptLease('1', AbortSignal.abort(reason))).rejects.toBe(reason);
       const store = bench.under.another();
-      const lease = await store.grantLease({ ttlMs: TTL_MS }, never);
+      const lease = await store.grantLease({ ttlMs }, never);
       await store[Symbol.asyncDispose]();
       await lostAt(lease);
       await lease[Symbol.asyncDispose]();
-      await expect(store.grantLease({ ttlMs: TTL_MS }, never)).rejects.toThrow('closed');
+      await expect(store.grantLease({ ttlMs }, never)).rejects.toThrow('closed');
       await expect(store.adoptLease(lease.id, never)).rejects.toThrow('closed');
     });
 
     it('are not beside a time to live, nor of any other', async () => {
       await using lease = await grant();
       await expect(bench.commit({ puts: [{ ...on(lease, 'a'), ttlMs: 1 }] })).rejects.toBeInstanceOf(StoreRefused);
-      for (const ttlMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-        await expect(bench.store.grantLease({ ttlMs }, never)).rejects.toBeInstanceOf(StoreRefused);
+      for (const none of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+        await expect(bench.store.grantLease({ ttlMs: none }, never)).rejects.toBeInstanceOf(StoreRefused);
       }
       expect(await bench.keysUnder(bench.at)).toEqual([]);
     });

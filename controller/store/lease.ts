@@ -131,7 +131,9 @@ export class HeldLease implements Lease {
   #wait(anyTime: boolean): void {
     if (this.#lost.signal.aborted) return;
     this.#state = 'waiting';
-    const afterMs = renewAfterMs(this.#ttlMs) * (anyTime ? Math.random() : 1);
+    // Not counted from now: where answers take long, little of its time is left.
+    const leftMs = Math.max(0, this.#renewedAt + renewAfterMs(this.#ttlMs) - performance.now());
+    const afterMs = leftMs * (anyTime ? Math.random() : 1);
     this.#timers.next = timer(this.#timers.next, afterMs, () => {
       this.#state = 'due';
       if (this.#kept || this.#alive) this.#ask();

@@ -24,5 +24,5 @@ const open = async (): Promise<StoreUnderTest> => {
 describeStore('memory', open);
 describeWatch('memory', open);
 describeExpiry('memory', open);
-describeLeases('memory', open);
-describeElection('memory', open, { ttlMs: 200, histories: 20 });
+describeLeases('memory', open, 1_000);
+describeElection('memory', open, { ttlMs: 500, histories: 20 });

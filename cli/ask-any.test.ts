@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { WeftError, type Reason } from '../core/errors.js';
-import { askAny } from './ask-any.js';
-import type { Ask } from './connect.js';
+import { askAny, type Ask } from './ask-any.js';
 import { testSurroundings } from './surroundings.testing.js';
 
 /** Asks a list of controllers of which each answers with what is in its place: a reason, or that it is done. */

@@ -1,8 +1,21 @@
 /** Asking one of several controllers, and another when the one that was asked is lost meanwhile. */
 import { WeftError, type Reason, type StatusName } from '../core/errors.js';
 import { pause } from '../core/lifetime.js';
-import type { Ask } from './connect.js';
+import type { UnaryMethod } from '../proto/call.js';
 import type { Invocation } from './invocation.js';
+
+/** Limits of one call other than the command's own. */
+export interface CallLimits {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Calls a bound method (`agent.sandboxes.create.bind(agent.sandboxes)`) within the command's time. Rejects with WeftError. */
+export type Ask = <Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  limits?: CallLimits,
+) => Promise<Response>;
 
 /** The second try is made at once; this much chance goes before each further one. */
 const JITTER_MS = 200;

@@ -20,7 +20,7 @@ const KEYS_ONLY = ':6\n';
 const SHELL_COMPLETES_FILES = ':0\n';
 
 /** What can stand in an argument or an option of this name. */
-const KINDS: readonly string[] = ['network', 'sandbox', 'host'];
+const KINDS: readonly string[] = ['network', 'sandbox', 'host', 'lab', 'node'];
 
 /** Answers one question on stdout; says nothing of what goes wrong, because nobody asked for that. `typed`: the line so far. */
 export async function complete(typed: readonly string[], outer: Surroundings): Promise<number> {
@@ -49,7 +49,9 @@ export async function complete(typed: readonly string[], outer: Surroundings): P
   for (const kind of KINDS) {
     const places = [called?.arguments.get(kind), called?.options.get(kind)].filter((place) => place !== undefined);
     if (places.length === 0) continue;
-    const names = await namesOf(kind, invocation).catch(() => []);
+    const names = await (noun === 'lab' ? labNames(kind, words, invocation) : namesOf(kind, invocation)).catch(
+      () => [],
+    );
     for (const place of places) {
       place.handler = (offer) => {
         for (const name of names) offer(name, '');
@@ -96,6 +98,14 @@ function keysOf(noun: string, verb: string, words: readonly string[]): readonly 
   // Of `label!=KEY[=VALUE]` what is the same for everybody.
   const keys = all.map((text) => /^[^=]*=?/.exec(text)?.[0] ?? text);
   return [...new Set(keys)].filter((key) => key.startsWith(word));
+}
+
+/** Labs of this machine, or machines of the lab that the line names: what `lab` calls a host is one of those. */
+async function labNames(kind: string, words: readonly string[], invocation: Invocation): Promise<string[]> {
+  const { nameLabs, nameNodes } = await import('./commands/lab.js');
+  if (kind === 'lab') return nameLabs(invocation);
+  const at = words.indexOf('--lab');
+  return nameNodes(invocation, at < 0 ? undefined : words[at + 1]);
 }
 
 async function namesOf(kind: string, invocation: Invocation): Promise<string[]> {

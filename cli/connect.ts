@@ -1,6 +1,6 @@
 /** The clients of a command: those of the controllers over one channel, and that of this host's agent. */
 import { credentials } from '@grpc/grpc-js';
-import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
+import { call, type CallContext } from '../proto/call.js';
 import { CHANNEL_OPTIONS, loadCredentials } from '../proto/channel.js';
 import { ControllerChannel } from '../proto/controller-channel.js';
 import { parseControllers } from '../proto/controller-list.js';
@@ -9,21 +9,8 @@ import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
 import { SandboxServiceClient } from '../proto/gen/weft/v1/sandbox.js';
-import { askAny } from './ask-any.js';
+import { askAny, type Ask, type CallLimits } from './ask-any.js';
 import type { Invocation } from './invocation.js';
-
-/** Limits of one call other than the command's own. */
-export interface CallLimits {
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Calls a bound method (`agent.sandboxes.create.bind(agent.sandboxes)`) within the command's time. Rejects with WeftError. */
-export type Ask = <Request, Response>(
-  method: UnaryMethod<Request, Response>,
-  request: Request,
-  limits?: CallLimits,
-) => Promise<Response>;
 
 export interface Controllers extends Disposable {
   readonly networks: NetworkServiceClient;

@@ -37,7 +37,7 @@ describe('the tree of commands', () => {
         'weft backup',
         'weft restore',
         'weft completion',
-        ...['up', 'exec', 'ls', 'down'].map((verb) => `weft lab ${verb}`),
+        ...['up', 'exec', 'ls', 'fault', 'down'].map((verb) => `weft lab ${verb}`),
       ],
     ];
     expect(leavesOf(program).map((command) => pathOf(command))).toEqual(expect.arrayContaining(built));

@@ -11,7 +11,7 @@ import {
 } from '../proto/gen/weft/v1/cluster.js';
 import { HostState } from '../proto/gen/weft/v1/host.js';
 import { encodeStatus } from '../proto/status.js';
-import type { Ask } from './connect.js';
+import type { Ask } from './ask-any.js';
 import { resolveGlobals } from './globals.js';
 import { Invocation } from './invocation.js';
 import type { Surroundings } from './surroundings.js';

@@ -1,6 +1,7 @@
 /** `weft lab ...`: the face of the lab library in e2e/lab, which is loaded when a lab is really wanted. */
-import { Option, type Command } from 'commander';
-import type { Lab } from '../../e2e/lab/lab.js';
+import { Argument, Option, type Command } from 'commander';
+import type { LabErrorKind } from '../../e2e/lab/lab-error.js';
+import type { Lab, LabSummary } from '../../e2e/lab/lab.js';
 import { invalid, WeftError, type StatusName } from '../../core/errors.js';
 import { parseCommandLine, refuseJson } from '../arguments/command-line.js';
 import { addExamples, type Define, type Invocation } from '../invocation.js';
@@ -10,6 +11,8 @@ import { interruptionOf } from '../surroundings.js';
 
 const DEFAULT_LAB = 'lab';
 const DEFAULT_HOSTS = '3';
+const DEFAULT_CONTROLLERS = '1';
+const DEFAULT_ETCD = '1';
 
 interface LabOption {
   readonly lab: string;
@@ -26,19 +29,26 @@ interface UpOptions extends LabOption {
 export const define: Define = (lab, act) => {
   addExamples(
     addNotBuilt(lab.command('up'))
-      .description('make a cluster on this machine: hosts and a controller in namespaces')
+      .description('make a cluster on this machine: hosts and controllers in namespaces')
       .option('--lab <lab>', 'what to call it', DEFAULT_LAB)
       .option('--hosts <n>', 'how many hosts', DEFAULT_HOSTS)
+      .option('--controllers <n>', 'how many controllers', DEFAULT_CONTROLLERS)
+      .option(
+        '--etcd <n>',
+        'how many etcd members, each a machine of its own; one, with one controller, runs inside it',
+        DEFAULT_ETCD,
+      )
       .action(act((invocation, options: UpOptions) => up(invocation, options))),
     ['weft lab up', 'three hosts, h1 to h3, and a controller, c1'],
     ['weft lab up --lab big --hosts 10', 'another one beside it'],
+    ['weft lab up --controllers 3 --etcd 3', 'one in which any machine may die: c1 to c3, e1 to e3'],
   );
   addExamples(
     lab
       .command('exec')
       .description('run a program as root on a host of a lab; weft finds its agent there')
       .option('--lab <lab>', 'which lab', DEFAULT_LAB)
-      .argument('<host>', 'h1, h2, ..., or c1')
+      .argument('<host>', 'h1, h2, ..., c1, ..., or e1, ...')
       .argument('<cmd...>', 'the program and its arguments, behind --')
       .usage('[options] HOST -- CMD...')
       .passThroughOptions()
@@ -53,9 +63,29 @@ export const define: Define = (lab, act) => {
   addExamples(
     lab
       .command('ls')
-      .description('list the labs of this machine')
+      .description('list the labs of this machine, and what runs and what is broken in them')
       .action(act((invocation) => list(invocation))),
-    ['weft lab ls', 'a table'],
+    ['weft lab ls', 'a line for each machine'],
+  );
+  addExamples(
+    lab
+      .command('fault')
+      .description('break something in a lab, or mend it')
+      .option('--lab <lab>', 'which lab', DEFAULT_LAB)
+      .addArgument(new Argument('<fault>', 'what to do').choices(FAULT_NAMES))
+      .argument('[node...]', 'to which machines: h1, ..., c1, ..., e1, ...')
+      .usage('[options] partition A B | heal [A B] | kill NODE | restart NODE | pause NODE | resume NODE')
+      .addHelpText('after', renderFaults())
+      .action(
+        act((invocation, name: FaultName, nodes: string[], options: LabOption) =>
+          fault(invocation, { name, nodes, lab: options.lab }),
+        ),
+      ),
+    ['weft lab fault partition h1 c2', 'they do not reach each other any more; all others do'],
+    ['weft lab fault heal', 'all reach all again'],
+    ['weft lab fault kill c1', 'its controller is gone; see who takes over'],
+    ['weft lab fault restart c1', 'and is there again'],
+    ['weft lab fault pause h2', "h2's agent hangs, until: weft lab fault resume h2"],
   );
   addExamples(
     lab
@@ -69,31 +99,26 @@ export const define: Define = (lab, act) => {
 
 /** Options to come. Help does not have them; whoever knows of them is told, rather than that they are unknown. */
 function addNotBuilt(command: Command): Command {
-  return command
-    .addOption(new Option('--controllers <n>').default('1').hideHelp())
-    .addOption(new Option('--etcd <n>').default('1').hideHelp())
-    .addOption(new Option('--docker').hideHelp())
-    .addOption(new Option('--vm').hideHelp());
+  return command.addOption(new Option('--docker').hideHelp()).addOption(new Option('--vm').hideHelp());
 }
 
 async function up(invocation: Invocation, options: UpOptions): Promise<undefined> {
-  const notBuilt = [
-    ...(options.controllers === '1' ? [] : [`--controllers ${options.controllers}`]),
-    ...(options.etcd === '1' ? [] : [`--etcd ${options.etcd}`]),
-    ...(options.docker === true ? ['--docker'] : []),
-    ...(options.vm === true ? ['--vm'] : []),
-  ];
+  const notBuilt = [...(options.docker === true ? ['--docker'] : []), ...(options.vm === true ? ['--vm'] : [])];
   if (notBuilt.length > 0) {
-    const message = `${notBuilt.join(', ')}: not built yet; a lab has one controller with its own etcd, and hosts in namespaces`;
+    const message = `${notBuilt.join(', ')}: not built yet; the machines of a lab are namespaces`;
     throw new WeftError({ reason: 'OPTION_NOT_BUILT', message });
   }
-  const hosts = parseCount(options.hosts);
+  const counts = {
+    hosts: parseCount('hosts', options.hosts),
+    controllers: parseCount('controllers', options.controllers),
+    etcd: parseCount('etcd', options.etcd),
+  };
   const { surroundings } = invocation;
   const teller = new StepTeller(surroundings);
   const lab = await withLab(invocation, ({ Lab }) =>
     Lab.up({
       name: options.lab,
-      hosts,
+      ...counts,
       onProgress: teller.tell,
       signal: surroundings.signal,
       ...directoryOf(invocation),
@@ -101,9 +126,11 @@ async function up(invocation: Invocation, options: UpOptions): Promise<undefined
   ).finally(() => {
     teller.clear();
   });
-  const names = lab.hosts.map(({ name }) => name);
+  const namesOf = (machines: readonly { readonly name: string }[]): string[] => machines.map(({ name }) => name);
+  const names = namesOf(lab.hosts);
   if (invocation.globals.json) {
-    invocation.printJson({ name: lab.name, hosts: names, controllers: [lab.c1.name], state: 'up' });
+    const [controllers, etcd] = [namesOf(lab.controllers), namesOf(lab.etcd)];
+    invocation.printJson({ name: lab.name, hosts: names, controllers, etcd, state: 'up' });
   } else {
     invocation.print(lab.name);
     surroundings.stderr.write(renderNext(lab.name, names));
@@ -140,15 +167,91 @@ async function exec(invocation: Invocation, { lab, host, words }: ExecArguments)
   );
 }
 
+/** A lab with what is broken between its machines. */
+type LabView = LabSummary & { readonly partitions: readonly (readonly [string, string])[] };
+
 async function list(invocation: Invocation): Promise<undefined> {
-  const labs = await withLab(invocation, async ({ Lab }) => Lab.list(directoryOf(invocation)));
+  const labs = await withLab(invocation, ({ Lab }) =>
+    Promise.all(
+      Lab.list(directoryOf(invocation)).map(async (lab): Promise<LabView> => {
+        if (lab.state === 'broken') return { ...lab, partitions: [] };
+        return { ...lab, partitions: await Lab.open(lab.name, directoryOf(invocation)).faults.partitions() };
+      }),
+    ),
+  );
   if (invocation.globals.json) {
     invocation.printJson({ labs });
     return undefined;
   }
   const { listCell, renderTable } = await import('../output/table.js');
-  const rows = labs.map(({ name, hosts, controllers, state }) => [name, state, listCell(hosts), listCell(controllers)]);
-  invocation.print(renderTable(['LAB', 'STATE', 'HOSTS', 'CONTROLLERS'], rows));
+  const rows = labs.flatMap(({ name: lab, state, nodes, partitions }) => {
+    if (nodes.length === 0) return [[lab, state, '', '', '', '', '']];
+    return nodes.map(({ name, kind, address, daemon }) => {
+      const others = partitions.flatMap(([one, other]) => (one === name ? [other] : other === name ? [one] : []));
+      return [lab, state, name, kind, address, daemon, listCell(others)];
+    });
+  });
+  invocation.print(renderTable(['LAB', 'STATE', 'NODE', 'KIND', 'ADDRESS', 'DAEMON', 'CUT OFF FROM'], rows));
+  return undefined;
+}
+
+/** The labs of this machine, for completion. */
+export async function nameLabs(invocation: Invocation): Promise<string[]> {
+  return (await withLab(invocation, async ({ Lab }) => Lab.list(directoryOf(invocation)))).map(({ name }) => name);
+}
+
+/** The machines of a lab, for completion. */
+export async function nameNodes(invocation: Invocation, lab = DEFAULT_LAB): Promise<string[]> {
+  const labs = await withLab(invocation, async ({ Lab }) => Lab.list(directoryOf(invocation)));
+  return labs.flatMap(({ name, nodes }) => (name === lab ? nodes.map((node) => node.name) : []));
+}
+
+/** What can be done, to how many nodes, and what it says. */
+const FAULTS = {
+  partition: { counts: [2], does: 'drop every packet between two machines, both ways' },
+  heal: { counts: [0, 2], does: 'end the partition between two machines, or every one' },
+  kill: { counts: [1], does: 'SIGKILL for the agent, the controller or the etcd member that runs there' },
+  restart: { counts: [1], does: 'start it again, having stopped it where it runs' },
+  pause: { counts: [1], does: 'SIGSTOP: connections stay, and nobody answers' },
+  resume: { counts: [1], does: 'SIGCONT' },
+} as const satisfies Readonly<Record<string, { readonly counts: readonly number[]; readonly does: string }>>;
+
+type FaultName = keyof typeof FAULTS;
+const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
+
+function renderFaults(): string {
+  const width = Math.max(...FAULT_NAMES.map(({ length }) => length));
+  return ['', 'Faults:', ...FAULT_NAMES.map((name) => `  ${name.padEnd(width)}  ${FAULTS[name].does}`)].join('\n');
+}
+
+interface FaultArguments extends LabOption {
+  readonly name: FaultName;
+  readonly nodes: readonly string[];
+}
+
+async function fault(invocation: Invocation, { lab, name, nodes }: FaultArguments): Promise<undefined> {
+  const [first = '', second = ''] = nodes;
+  const counts: readonly number[] = FAULTS[name].counts;
+  if (!counts.includes(nodes.length)) {
+    const wanted = { partition: 'two machines', heal: 'two machines, or none' }[name as string] ?? 'one machine';
+    const message = `lab fault ${name} is done to ${wanted}, as in: weft lab fault ${name} ${counts.includes(2) ? 'h1 c1' : 'c1'}`;
+    throw new WeftError({ reason: 'ARGUMENT_INVALID', message });
+  }
+  const { signal } = invocation.surroundings;
+  await withLab(invocation, async ({ Lab }) => {
+    const { faults } = Lab.open(lab, directoryOf(invocation));
+    const work: Readonly<Record<FaultName, () => unknown>> = {
+      partition: () => faults.partition(first, second),
+      heal: () => (nodes.length === 0 ? faults.healAll() : faults.heal(first, second)),
+      kill: () => faults.kill(first),
+      restart: () => faults.restart(first, signal),
+      pause: () => faults.pause(first),
+      resume: () => faults.resume(first),
+    };
+    await work[name]();
+  });
+  if (invocation.globals.json) invocation.printJson({ lab, fault: name, nodes });
+  else invocation.print([name, ...nodes].join(' '));
   return undefined;
 }
 
@@ -179,10 +282,11 @@ async function withLab<T>(invocation: Invocation, work: (library: LabLibrary) =>
   }
 }
 
-const STATUS_OF: Readonly<Record<'invalid' | 'exists' | 'not-found' | 'timed-out' | 'failed', StatusName>> = {
+const STATUS_OF: Readonly<Record<LabErrorKind, StatusName>> = {
   invalid: 'INVALID_ARGUMENT',
   exists: 'ALREADY_EXISTS',
   'not-found': 'NOT_FOUND',
+  state: 'FAILED_PRECONDITION',
   'timed-out': 'DEADLINE_EXCEEDED',
   failed: 'INTERNAL',
 };
@@ -192,10 +296,11 @@ function directoryOf({ surroundings }: Invocation): { readonly dir?: string } {
   return dir === undefined || dir === '' ? {} : { dir };
 }
 
-function parseCount(text: string): number {
+function parseCount(option: 'hosts' | 'controllers' | 'etcd', text: string): number {
   // How many are too many is for the lab to say.
   if (!/^0*[1-9]\d{0,3}$/.test(text)) {
-    throw new WeftError(invalid('--hosts', `expected how many hosts, at least 1, not ${JSON.stringify(text)}`));
+    const what = option === 'etcd' ? 'etcd members' : option;
+    throw new WeftError(invalid(`--${option}`, `expected how many ${what}, at least 1, not ${JSON.stringify(text)}`));
   }
   return Number(text);
 }

@@ -3,12 +3,17 @@ import { pause, withDeadline } from '../../core/lifetime.js';
 import { LabError } from './lab-error.js';
 import type { NamespaceHost } from './namespace-host.js';
 import { LabProcess, type Environment, type Exit } from './process.js';
+import { continueTree, killTree, stopTree } from './process-tree.js';
+import { isStopped } from './procfs.js';
 import { readState, updateState } from './state-file.js';
+
+/** `paused`: stopped by a signal. `dead`: ended, or never started. */
+export type DaemonState = 'running' | 'paused' | 'dead';
 
 export interface DaemonOptions {
   readonly labDirectory: string;
   readonly host: NamespaceHost;
-  readonly what: 'agent' | 'controller';
+  readonly what: 'agent' | 'controller' | 'etcd';
   /** What it is always started with. */
   readonly argv: readonly string[];
   /** Whether it does its work; asked again and again after the start. */
@@ -44,6 +49,17 @@ export class Daemon {
     return this.process?.running ?? false;
   }
 
+  get state(): DaemonState {
+    const { process } = this;
+    if (process?.running !== true) return 'dead';
+    return isStopped(process.identity) ? 'paused' : 'running';
+  }
+
+  /** For people: `the agent on h1`. */
+  get title(): string {
+    return `the ${this.options.what} on ${this.options.host.name}`;
+  }
+
   /** Where its log is appended to, over all its lives. */
   get logFile(): string {
     return this.options.host.logFile(this.options.what);
@@ -53,7 +69,7 @@ export class Daemon {
   async start(options: StartOptions = {}): Promise<LabProcess> {
     const { env = {}, args = [], untilReady = true, timeoutMs = READY_TIMEOUT_MS } = options;
     const { host, what, argv, labDirectory } = this.options;
-    if (this.running) throw new LabError('exists', `the ${what} on ${host.name} runs`);
+    if (this.running) throw new LabError('exists', `${this.title} runs`);
     const started = await host.spawn([...argv, ...args], {
       log: what,
       env,
@@ -69,7 +85,7 @@ export class Daemon {
   }
 
   async #waitUntilReady(started: LabProcess, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const name = `the ${this.options.what} on ${this.options.host.name}`;
+    const name = this.title;
     const stop = withDeadline(timeoutMs, ...(signal === undefined ? [] : [signal]));
     while (!stop.aborted) {
       if (!started.running) throw new LabError('failed', `${name} ended at its start:\n${started.logTail()}`);
@@ -80,14 +96,31 @@ export class Daemon {
     throw new LabError('timed-out', `${name} is not ready after ${String(timeoutMs)} ms:\n${started.logTail()}`);
   }
 
-  /** SIGTERM, and waits for its end. Does nothing when it does not run. */
+  /** SIGTERM, and waits for its end. Does nothing when it does not run; one that is paused is resumed for it. */
   async stop(timeoutMs?: number): Promise<Exit | undefined> {
+    if (this.state === 'paused') this.resume();
     return this.running ? this.process?.stop(timeoutMs) : undefined;
   }
 
-  /** SIGKILL, and waits for its end. Does nothing when it does not run. */
+  /** SIGKILL for itself alone, and waits for its end. Does nothing when it does not run. */
   async kill(): Promise<Exit | undefined> {
+    if (this.state === 'paused') this.resume();
     return this.running ? this.process?.kill() : undefined;
+  }
+
+  /** SIGKILL for it and all that it started (a controller's own etcd), and waits for their end. */
+  async killAll(): Promise<void> {
+    if (this.process !== undefined && this.running) await killTree(this.process.identity);
+  }
+
+  /** SIGSTOP for it and all that it started; returns when they stand still. Does nothing when it does not run. */
+  async pause(): Promise<void> {
+    if (this.process !== undefined && this.running) await stopTree(this.process.identity);
+  }
+
+  /** SIGCONT for it and all that it started. Does nothing when they run. */
+  resume(): void {
+    if (this.process !== undefined) continueTree(this.process.identity);
   }
 
   /** Waits until it ends by itself. */

@@ -4,7 +4,10 @@
  */
 import { readFile } from 'node:fs/promises';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Client, credentials } from '@grpc/grpc-js';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+
+/** An etcd that is just being started gets this long to answer. */
+const TIMEOUT_MS = 8_000;
 
 /** `URL PAIR CA FROM TO`: prints the keys from FROM up to TO as JSON. PAIR is a PEM file with key and certificate. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -19,6 +22,8 @@ export async function main(argv: readonly string[]): Promise<void> {
         (request: Uint8Array) => Buffer.from(request),
         decodeKeys,
         encodeRange(from, to),
+        new Metadata({ waitForReady: true }),
+        { deadline: Date.now() + TIMEOUT_MS },
         (error, found) => (error === null ? resolve(found ?? []) : reject(error)),
       );
     });

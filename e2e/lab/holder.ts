@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { pause } from '../../core/lifetime.js';
 import { LabError } from './lab-error.js';
 import { start } from './process.js';
+import { continueWaiters } from './process-tree.js';
 import {
   childrenOf,
   commandOf,
@@ -86,7 +87,11 @@ export async function killHolders(
 ): Promise<void> {
   const never = new AbortController().signal;
   const deadline = performance.now() + timeoutMs;
+  const holders = new Set(recorded.map(({ pid }) => pid));
   for (;;) {
+    // A first process ends when everything on its machine was collected, also what was stopped.
+    for (const { pid } of findHolders(labDirectory)) holders.add(pid);
+    continueWaiters(holders);
     const left = [...findHolders(labDirectory), ...recorded.filter(isAlive)];
     if (left.length === 0) return;
     // A first process has one outside that waits for it, collects its remains and then ends by itself. Killed too, it

@@ -1,19 +1,15 @@
 /** The machine of a lab's controller, with the controller and the etcd that it brings along. */
+import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { Daemon } from './daemon.js';
 import { program } from './lab-host.js';
+import { lasting, listEtcdKeys, WEFT_KEYS } from './etcd-query.js';
 import { LabError } from './lab-error.js';
-import { checkoutDirectory, CONTROLLER_PORT, controllerPlace } from './layout.js';
+import type { EtcdAccess } from './lab-etcd.js';
+import { CONTROLLER_PORT, controllerPlace } from './layout.js';
 import { NamespaceHost, type NamespaceHostOptions, type RunningProgram } from './namespace-host.js';
 import { identify, isAlive, sendSignal } from './procfs.js';
 import { pause } from '../../core/lifetime.js';
-
-/** Everything of Weft in etcd lies between these two keys. */
-const KEYS_FROM = '/weft/v1/';
-const KEYS_TO = '/weft/v10';
-
-/** Addresses that rest, and who held them before: on leases, by design there for a while after what they tell of. */
-const PASSING_KEYS = /^\/weft\/v1\/(o\/resting|h)\//;
 
 /** Where the first controller puts the operator's credentials at its first start. */
 export function operatorCredentials(labDirectory: string): string {
@@ -24,21 +20,43 @@ export class LabController extends NamespaceHost {
   /** Its `weft-controller`. */
   readonly daemon: Daemon;
 
-  constructor(options: NamespaceHostOptions & { labDirectory: string }) {
+  /** `etcd`: undefined for a controller that brings its own along. */
+  constructor(options: NamespaceHostOptions & { labDirectory: string; etcd: EtcdAccess | undefined }) {
     super(options);
     const data = this.subdirectory('data');
     const flags = {
       '--data-dir': data,
-      '--listen': `${this.place.ipv4}:${String(CONTROLLER_PORT)}`,
+      '--listen': this.address,
       '--name': this.name,
+    };
+    const { etcd } = options;
+    const etcdFlags = etcd && {
+      '--etcd-endpoints': etcd.endpoints.join(','),
+      '--etcd-ca': etcd.files.ca,
+      '--etcd-cert': etcd.files.certificate,
+      '--etcd-key': etcd.files.key,
     };
     this.daemon = new Daemon({
       labDirectory: options.labDirectory,
       host: this,
       what: 'controller',
-      argv: [program('weft-controller'), 'run', ...Object.entries(flags).flat()],
-      isReady: async (signal) => (await this.exec(['weft', '--json', 'status'], { signal })).code === 0,
+      argv: [program('weft-controller'), 'run', ...Object.entries({ ...flags, ...etcdFlags }).flat()],
+      isReady: async (signal) =>
+        (await this.exec(['weft', '--json', '--controller', this.address, 'status'], { signal })).code === 0,
     });
+  }
+
+  /** `HOST:PORT`, where it listens. */
+  get address(): string {
+    return `${this.place.ipv4}:${String(CONTROLLER_PORT)}`;
+  }
+
+  /**
+   * Gives it the CA of a controller that has run, before its own first start: the two then are of one cluster. Stands
+   * for joining with a token.
+   */
+  copyClusterCa(from: LabController): void {
+    cpSync(path.join(from.subdirectory('data'), 'ca'), path.join(this.subdirectory('data'), 'ca'), { recursive: true });
   }
 
   /** Signs a credentials directory for a host. Equivalent to `weft-controller issue --role host`. */
@@ -48,7 +66,7 @@ export class LabController extends NamespaceHost {
     await this.must([program('weft-controller'), ...argv], signal && { signal });
   }
 
-  /** The running etcd; undefined while there is none. */
+  /** The etcd that it brings along; undefined while there is none. */
   etcd(): RunningProgram | undefined {
     return this.programs().find(({ command }) => command === 'etcd');
   }
@@ -63,17 +81,17 @@ export class LabController extends NamespaceHost {
     while (isAlive(identity)) await pause(2, never);
   }
 
-  /** Every key that Weft has in etcd and that does not go by itself. Equivalent to `etcdctl get --prefix --keys-only /weft/v1/`. Rejects with LabError. */
+  /** Every key that Weft has in the etcd it brings along and that does not go by itself. Rejects with LabError. */
   async etcdKeys(signal?: AbortSignal): Promise<string[]> {
     const argument = (name: string): string =>
       this.etcd()
         ?.argv.find((text) => text.startsWith(`--${name}=`))
         ?.slice(name.length + 3) ?? '';
-    const facts = ['listen-client-urls', 'cert-file', 'trusted-ca-file'].map(argument);
-    const library = path.join(checkoutDirectory(), 'dist/e2e/lab/etcd-keys.js');
-    const script = `import { main } from ${JSON.stringify(library)}; await main(process.argv.slice(1));`;
-    const argv = [process.execPath, '--input-type=module', '-e', script, ...facts, KEYS_FROM, KEYS_TO];
-    const keys = JSON.parse(await this.must(argv, { timeoutMs: 10_000, ...(signal && { signal }) })) as string[];
-    return keys.filter((key) => !PASSING_KEYS.test(key));
+    const access = {
+      url: argument('listen-client-urls'),
+      pair: argument('cert-file'),
+      ca: argument('trusted-ca-file'),
+    };
+    return lasting(await listEtcdKeys(this, { ...access, ...WEFT_KEYS }, signal));
   }
 }

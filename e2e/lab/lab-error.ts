@@ -1,6 +1,7 @@
 /** What can go wrong with a lab, for whoever shows it to a person. */
 
-export type LabErrorKind = 'invalid' | 'exists' | 'not-found' | 'timed-out' | 'failed';
+/** `state`: what is asked for cannot be done to what is in this state. */
+export type LabErrorKind = 'invalid' | 'exists' | 'not-found' | 'state' | 'timed-out' | 'failed';
 
 /** `kind` is for programs (the CLI's exit status); the message says what to do. */
 export class LabError extends Error {

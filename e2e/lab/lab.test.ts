@@ -235,7 +235,7 @@ describe('down after a crash', () => {
     try {
       const processes = { 'h1/holder': { pid: bystander.pid, startTime: '1' } };
       const file = path.join(lab.directory, 'lab.json');
-      for (const text of ['', '{', 'null', JSON.stringify({ version: 1, processes })]) {
+      for (const text of ['', '{', 'null', JSON.stringify({ version: 2, processes })]) {
         writeFileSync(file, text);
         expect(Lab.list({ dir })).toMatchObject([{ name: 'x', state: 'broken' }]);
         expect(() => Lab.open('x', { dir })).toThrow('weft lab down');

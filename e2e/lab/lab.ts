@@ -1,25 +1,29 @@
 /**
- * A lab: several hosts and a controller on this one machine, each with namespaces of its own, joined by an underlay
+ * A lab: several hosts and controllers on this one machine, each with namespaces of its own, joined by an underlay
  * without a way out. `weft lab`, the demo and the tests all use it; it runs the programs in bin/, as a user does.
  *
  *     await using lab = await Lab.up({ name: 'demo', hosts: 3 });
  *     await lab.weft('h1', ['network', 'create', 'backend']);
  *     await lab.host('h2').exec(['ping', '-c1', '192.0.2.1']);
  *
- * Files: `holder.ts` says what a machine is, `namespace-host.ts` runs programs on it, `daemon.ts` keeps ours running.
+ * Files: `holder.ts` says what a machine is, `namespace-host.ts` runs programs on it, `daemon.ts` keeps ours running, `faults.ts`
+ * breaks what runs.
  * Nothing outside the lab's namespaces and its directory is touched, and `down` needs no record to end all of it.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { pause } from '../../core/lifetime.js';
 import type { Daemon, StartOptions } from './daemon.js';
+import { Faults } from './faults.js';
 import { hasHolders, killHolders } from './holder.js';
 import { operatorCredentials, type LabController } from './lab-controller.js';
 import { LabError } from './lab-error.js';
+import type { LabEtcd } from './lab-etcd.js';
 import type { LabHost } from './lab-host.js';
-import { controllerPlace, hostPlace, labDirectory, labsDirectory, MAX_HOSTS } from './layout.js';
+import { labDirectory, labsDirectory, MOST } from './layout.js';
 import { leftoversInEtcd, leftoversOnHost } from './leftovers.js';
-import { credentialsOf, findMachines, makeMachines, type Machines } from './machines.js';
+import { credentialsOf, findMachines, makeMachines, placesOf, type Machines } from './machines.js';
+import { findNode, summaryOf, type NodeSummary } from './nodes.js';
 import type { NamespaceHost } from './namespace-host.js';
 import type { RunOptions } from './process.js';
 import { step, type OnProgress } from './progress.js';
@@ -29,6 +33,13 @@ export interface LabOptions {
   readonly name: string;
   /** How many hosts; 3 where not given. */
   readonly hosts?: number;
+  /** How many controllers; 1 where not given. */
+  readonly controllers?: number;
+  /**
+   * How many etcd members; 1 where not given. One controller with one member brings it along, as everywhere; in every
+   * other case the members are machines of their own.
+   */
+  readonly etcd?: number;
   /** Where labs are kept; WEFT_LAB_DIR or /var/lib/weft-lab where not given. */
   readonly dir?: string;
   readonly onProgress?: OnProgress;
@@ -41,48 +52,72 @@ export interface LabSummary {
   readonly name: string;
   readonly hosts: readonly string[];
   readonly controllers: readonly string[];
+  /** None where the controller brings its etcd along. */
+  readonly etcd: readonly string[];
+  /** Every machine, in the same order; none of a lab that is broken. */
+  readonly nodes: readonly NodeSummary[];
   /** `broken`: half made, or left by a restart of the machine; it can only be ended. */
   readonly state: 'up' | 'broken';
 }
 
 export class Lab implements AsyncDisposable {
   readonly hosts: readonly LabHost[];
-  /** The controller's machine. */
+  readonly controllers: readonly LabController[];
+  /** The first controller's machine. */
   readonly c1: LabController;
+  /** Members of the lab's own etcd cluster; none where c1 brings its etcd along. */
+  readonly etcd: readonly LabEtcd[];
+  /** What can be broken, and mended. */
+  readonly faults: Faults;
 
   private constructor(
     readonly name: string,
     /** Everything of the lab on disk. */
     readonly directory: string,
-    { hosts, controller }: Machines,
+    machines: Machines,
   ) {
+    const { hosts, controllers, etcd } = machines;
     this.hosts = hosts;
-    this.c1 = controller;
+    this.controllers = controllers;
+    this.c1 = controllers[0];
+    this.etcd = etcd;
+    this.faults = new Faults(name, machines);
   }
 
   /**
    * Makes the machines alone; no daemon runs. On failure nothing of it stays. Rejects with LabError: `invalid` name or
    * number of hosts, `exists`, `failed`.
    */
-  static async create({ name, hosts = 3, dir, onProgress, signal }: LabOptions): Promise<Lab> {
+  static async create({
+    name,
+    hosts = 3,
+    controllers = 1,
+    etcd = 1,
+    dir,
+    onProgress,
+    signal,
+  }: LabOptions): Promise<Lab> {
     const directory = labDirectory(name, dir);
-    if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
-      throw new LabError('invalid', `--hosts ${String(hosts)}: a lab has 1 to ${String(MAX_HOSTS)} hosts`);
-    }
+    checkCount('hosts', hosts);
+    checkCount('controllers', controllers);
+    checkCount('etcd', etcd);
+    const places = placesOf({ hosts, controllers, etcd: controllers === 1 && etcd === 1 ? 0 : etcd });
+    const namesOf = (kind: keyof typeof places): readonly string[] => places[kind].map((place) => place.name);
     claim(name, directory);
     try {
       writeState(directory, {
-        version: 1,
+        version: 2,
         name,
-        hosts: Array.from({ length: hosts }, (_, index) => hostPlace(index + 1).name),
-        controllers: [controllerPlace(1).name],
+        hosts: namesOf('hosts'),
+        controllers: namesOf('controllers'),
+        etcd: namesOf('etcd'),
         processes: {},
         complete: false,
       });
       // Leads nowhere until the controller's first start.
       symlinkSync(path.relative(directory, operatorCredentials(directory)), credentialsOf(directory));
       const never = new AbortController().signal;
-      const machines = await makeMachines({ labDirectory: directory, hosts, onProgress, signal: signal ?? never });
+      const machines = await makeMachines({ labDirectory: directory, places, onProgress, signal: signal ?? never });
       updateState(directory, (state) => ({ ...state, complete: true }));
       return new Lab(name, directory, machines);
     } catch (error) {
@@ -90,13 +125,23 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** Makes a lab and starts the controller and every agent; returns when all hosts are ready. On failure nothing of it stays. */
+  /** Makes a lab and starts every daemon; returns when all hosts are ready. On failure nothing of it stays. */
   static async up(options: LabOptions): Promise<Lab> {
     const lab = await Lab.create(options);
     const { onProgress, signal } = options;
     const start: StartOptions = signal === undefined ? {} : { signal };
     try {
+      if (lab.etcd.length > 0) {
+        await step(onProgress, 'etcd', () => Promise.all(lab.etcd.map(({ daemon }) => daemon.start(start))));
+      }
       await step(onProgress, 'controller', () => lab.controller.start(start));
+      const further = lab.controllers.slice(1);
+      if (further.length > 0) {
+        await step(onProgress, 'further controllers', () => {
+          for (const controller of further) controller.copyClusterCa(lab.c1);
+          return Promise.all(further.map(({ daemon }) => daemon.start(start)));
+        });
+      }
       await step(onProgress, 'credentials', () => lab.issueCredentials(signal));
       await step(onProgress, 'agents', () => Promise.all(lab.hosts.map(({ agent }) => agent.start(start))));
       await step(onProgress, 'hosts ready', () => lab.waitForHosts(signal));
@@ -126,9 +171,10 @@ export class Lab implements AsyncDisposable {
       const directory = path.join(dir, name);
       const recorded = readState(directory);
       if (recorded === undefined && !hasHolders(directory)) return [];
-      const whole = recorded?.complete === true && findMachines(directory) !== undefined;
-      const { hosts = [], controllers = [] } = recorded ?? {};
-      return [{ name, hosts, controllers, state: whole ? ('up' as const) : ('broken' as const) }];
+      const machines = recorded?.complete === true ? findMachines(directory) : undefined;
+      const { hosts = [], controllers = [], etcd = [] } = recorded ?? {};
+      const state = machines === undefined ? ('broken' as const) : ('up' as const);
+      return [{ name, hosts, controllers, etcd, state, nodes: machines === undefined ? [] : summaryOf(machines) }];
     });
   }
 
@@ -169,13 +215,9 @@ export class Lab implements AsyncDisposable {
     throw new LabError('not-found', `lab ${this.name} has no host ${name}; it has ${names}`);
   }
 
-  /** A host, or the controller's machine, by its name. Throws LabError `not-found`. */
+  /** Any machine that can be worked on, by its name. Throws LabError `not-found`. */
   machine(name: string): NamespaceHost {
-    const all = [...this.hosts, this.c1];
-    const machine = all.find((candidate) => candidate.name === name);
-    if (machine !== undefined) return machine;
-    const names = all.map((candidate) => candidate.name).join(', ');
-    throw new LabError('not-found', `lab ${this.name} has no machine ${name}; it has ${names}`);
+    return findNode(this.name, [...this.hosts, ...this.controllers, ...this.etcd], name);
   }
 
   /** Runs `weft --json ARGS` on a machine; what it printed, parsed; undefined when that was nothing. Rejects with LabError. */
@@ -189,15 +231,12 @@ export class Lab implements AsyncDisposable {
     await Promise.all(this.hosts.map((host) => this.c1.issueHost(host.name, host.subdirectory('tls'), signal)));
   }
 
-  /** Returns when the controller calls every host ready. Rejects with LabError `timed-out`. */
+  /** Returns when for every host some controller that runs calls it ready. Rejects with LabError `timed-out`. */
   async waitForHosts(signal?: AbortSignal, timeoutMs = 30_000): Promise<void> {
     const never = new AbortController().signal;
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const { hosts } = (await this.weft('c1', ['host', 'ls'], signal && { signal })) as {
-        hosts: { name: string; state: string }[];
-      };
-      const ready = hosts.filter(({ state }) => state === 'HOST_STATE_READY').map(({ name }) => name);
+      const ready = await this.#readyHosts(signal);
       const missing = this.hosts.map(({ name }) => name).filter((name) => !ready.includes(name));
       if (missing.length === 0) return;
       if (performance.now() > deadline) {
@@ -207,10 +246,24 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  /** Each host's stream is with one controller, and only that one knows of it. */
+  async #readyHosts(signal: AbortSignal | undefined): Promise<string[]> {
+    const running = this.controllers.filter(({ daemon }) => daemon.state === 'running');
+    const lists = await Promise.all(
+      running.map(({ name, address }) =>
+        this.weft(name, ['--controller', address, 'host', 'ls'], signal && { signal }),
+      ),
+    );
+    return (lists as { hosts: { name: string; state: string }[] }[])
+      .flatMap(({ hosts }) => hosts.filter(({ state }) => state === 'HOST_STATE_READY'))
+      .map(({ name }) => name);
+  }
+
   /** What is still there on hosts and in etcd besides the lab and its daemons: one line each, none when all is clean. */
   async leftovers(signal?: AbortSignal): Promise<string[]> {
     const onHosts = await Promise.all(this.hosts.map((host) => leftoversOnHost(host)));
-    return [...onHosts.flat(), ...(await leftoversInEtcd(this.c1, signal))];
+    const member = this.etcd.find(({ daemon }) => daemon.state === 'running') ?? this.c1;
+    return [...onHosts.flat(), ...leftoversInEtcd(await member.etcdKeys(signal))];
   }
 
   /** Ends the lab; see `Lab.down`. */
@@ -221,6 +274,12 @@ export class Lab implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.down();
   }
+}
+
+function checkCount(kind: keyof typeof MOST, count: number): void {
+  if (Number.isInteger(count) && count >= 1 && count <= MOST[kind]) return;
+  const what = kind === 'etcd' ? 'etcd members' : kind;
+  throw new LabError('invalid', `--${kind} ${String(count)}: a lab has 1 to ${String(MOST[kind])} ${what}`);
 }
 
 /** Takes the directory; of two at the same time one gets it. */

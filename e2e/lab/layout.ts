@@ -17,12 +17,12 @@ export function labDirectory(name: string, directory = labsDirectory()): string 
   return path.join(path.resolve(directory), name);
 }
 
-/** The most hosts a lab can have: their addresses end before the controllers' begin. */
-export const MAX_HOSTS = 100;
+/** The most machines of each kind a lab can have: the addresses of one kind end before those of the next begin. */
+export const MOST = { hosts: 100, controllers: 9, etcd: 9 } as const;
 
 /** One machine of a lab. */
 export interface Place {
-  /** `h1`, `c1`. */
+  /** `h1`, `c1`, `e1`. */
   readonly name: string;
   readonly ipv4: IpAddress;
   readonly ipv6: IpAddress;
@@ -41,6 +41,11 @@ export function controllerPlace(number: number): Place {
   return place(`c${String(number)}`, `192.0.2.${String(200 + number)}`, `2001:db8::c${String(number)}`);
 }
 
+/** etcd member number `number`, from 1: `e1` is 192.0.2.151 and 2001:db8::e1. */
+export function etcdPlace(number: number): Place {
+  return place(`e${String(number)}`, `192.0.2.${String(150 + number)}`, `2001:db8::e${String(number)}`);
+}
+
 function place(name: string, ipv4: string, ipv6: string): Place {
   const parsed = { name, ipv4: parseIp(ipv4), ipv6: parseIp(ipv6) };
   if (parsed.ipv4 === undefined || parsed.ipv6 === undefined) throw new RangeError(`a lab has no machine ${name}`);
@@ -49,6 +54,9 @@ function place(name: string, ipv4: string, ipv6: string): Place {
 
 /** The port of a lab's controllers. */
 export const CONTROLLER_PORT = 7070;
+
+/** The ports of a lab's etcd members. */
+export const ETCD_PORTS = { client: 2379, peer: 2380 } as const;
 
 /** Where an agent keeps its socket, in its host's own /run. */
 export const AGENT_RUN_DIRECTORY = '/run/weft';

@@ -1,5 +1,4 @@
 /** What is still there on hosts and in etcd once every network and sandbox was removed. Should be nothing. */
-import type { LabController } from './lab-controller.js';
 import type { LabHost } from './lab-host.js';
 
 /** Links that a host has from the lab itself. */
@@ -20,8 +19,7 @@ export async function leftoversOnHost(host: LabHost): Promise<string[]> {
   ];
 }
 
-/** Keys in etcd that are not the cluster's own: `etcd: /weft/v1/o/networks/...`. */
-export async function leftoversInEtcd(controller: LabController, signal?: AbortSignal): Promise<string[]> {
-  const keys = await controller.etcdKeys(signal);
+/** Of all keys in etcd those that are not the cluster's own: `etcd: /weft/v1/o/networks/...`. Pure. */
+export function leftoversInEtcd(keys: readonly string[]): string[] {
   return keys.filter((key) => !OWN_KEYS.test(key)).map((key) => `etcd: ${key}`);
 }

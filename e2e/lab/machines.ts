@@ -3,9 +3,10 @@ import path from 'node:path';
 import { LabController } from './lab-controller.js';
 import { environmentOf, LabHost } from './lab-host.js';
 import { LabError } from './lab-error.js';
-import { controllerPlace, hostPlace, type Place } from './layout.js';
-import type { NamespaceHost } from './namespace-host.js';
-import { makeNamespaceHost } from './namespace-host.js';
+import { etcdAccess, LabEtcd } from './lab-etcd.js';
+import { makeEtcdCertificates } from './etcd-certificates.js';
+import { controllerPlace, etcdPlace, hostPlace, type Place } from './layout.js';
+import { makeNamespaceHost, NamespaceHost } from './namespace-host.js';
 import { isAlive } from './procfs.js';
 import { step, type OnProgress } from './progress.js';
 import { readState, updateState } from './state-file.js';
@@ -18,7 +19,30 @@ const holderKey = (machine: string): string => `${machine}/holder`;
 
 export interface Machines {
   readonly hosts: readonly LabHost[];
-  readonly controller: LabController;
+  /** c1 first. */
+  readonly controllers: readonly [LabController, ...LabController[]];
+  /** Members of the lab's own etcd cluster; none where c1 brings its etcd along. */
+  readonly etcd: readonly LabEtcd[];
+  /** Holds the bridge between all others. */
+  readonly underlay: NamespaceHost;
+}
+
+/** Where the machines of each kind are. */
+export interface Places {
+  readonly hosts: readonly Place[];
+  readonly controllers: readonly Place[];
+  readonly etcd: readonly Place[];
+}
+
+/** The places of so many machines of each kind. */
+export function placesOf(counts: { readonly [Kind in keyof Places]: number }): Places {
+  const first = (count: number, place: (number: number) => Place): readonly Place[] =>
+    Array.from({ length: count }, (_, index) => place(index + 1));
+  return {
+    hosts: first(counts.hosts, hostPlace),
+    controllers: first(counts.controllers, controllerPlace),
+    etcd: first(counts.etcd, etcdPlace),
+  };
 }
 
 /** The operator's credentials of a lab, for the environment of its machines: the first controller makes them. */
@@ -29,12 +53,12 @@ export function credentialsOf(labDirectory: string): string {
 /** Makes every machine and the underlay between them, recording each holder. Nothing is undone on failure: `down` does that. */
 export async function makeMachines(options: {
   readonly labDirectory: string;
-  readonly hosts: number;
+  readonly places: Places;
   readonly onProgress: OnProgress | undefined;
   readonly signal: AbortSignal;
 }): Promise<Machines> {
   const { labDirectory, onProgress, signal } = options;
-  const controllers = [controllerPlace(1)];
+  const { hosts, controllers, etcd } = options.places;
   const environment = environmentOf({ controllers, credentials: credentialsOf(labDirectory) });
   const make = async (place: Place): Promise<NamespaceHost> => {
     const directory = path.join(labDirectory, place.name);
@@ -45,9 +69,10 @@ export async function makeMachines(options: {
     }));
     return host;
   };
-  const places = Array.from({ length: options.hosts }, (_, index) => hostPlace(index + 1));
-  await step(onProgress, `machines ${[...places, ...controllers].map(({ name }) => name).join(' ')}`, async () => {
-    const made = await Promise.all([UNDERLAY, ...places, ...controllers].map(make));
+  const places = [...hosts, ...controllers, ...etcd];
+  await step(onProgress, `machines ${places.map(({ name }) => name).join(' ')}`, async () => {
+    if (etcd.length > 0) await makeEtcdCertificates(labDirectory, etcd);
+    const made = await Promise.all([UNDERLAY, ...places].map(make));
     const [machine, ...others] = made;
     if (machine === undefined) return;
     await makeUnderlay(machine, signal);
@@ -61,23 +86,27 @@ export async function makeMachines(options: {
 /** The machines of a lab as it was recorded; undefined unless all of them are there. */
 export function findMachines(labDirectory: string): Machines | undefined {
   const state = readState(labDirectory);
-  const [c1] = state?.controllers ?? [];
-  if (state === undefined || c1 === undefined) return undefined;
-  const controllers = state.controllers.map((_, index) => controllerPlace(index + 1));
+  if (state === undefined) return undefined;
+  const places = placesOf({
+    hosts: state.hosts.length,
+    controllers: state.controllers.length,
+    etcd: state.etcd.length,
+  });
+  const { controllers, etcd: members } = places;
   const environment = environmentOf({ controllers, credentials: credentialsOf(labDirectory) });
   const common = (place: Place) => {
     const holder = state.processes[holderKey(place.name)];
     if (holder === undefined || !isAlive(holder)) return undefined;
     return { place, directory: path.join(labDirectory, place.name), holder, environment, labDirectory };
   };
-  const hosts = state.hosts.map((_, index) => common(hostPlace(index + 1)));
-  const controller = common(controllerPlace(1));
+  const find = (each: readonly Place[]) => each.map(common).filter((found) => found !== undefined);
+  const access = members.length === 0 ? undefined : etcdAccess(labDirectory, members);
+  const hosts = find(places.hosts).map((host) => new LabHost({ ...host, controllers }));
+  const [c1, ...further] = find(controllers).map((controller) => new LabController({ ...controller, etcd: access }));
+  const etcd = find(members).map((member) => new LabEtcd({ ...member, members }));
   const underlay = common(UNDERLAY);
-  if (controller === undefined || underlay === undefined) return undefined;
-  const found = hosts.filter((host) => host !== undefined);
-  if (found.length < hosts.length) return undefined;
-  return {
-    hosts: found.map((host) => new LabHost({ ...host, controllers })),
-    controller: new LabController(controller),
-  };
+  if (c1 === undefined || underlay === undefined) return undefined;
+  const missing =
+    hosts.length < places.hosts.length || 1 + further.length < controllers.length || etcd.length < members.length;
+  return missing ? undefined : { hosts, controllers: [c1, ...further], etcd, underlay: new NamespaceHost(underlay) };
 }

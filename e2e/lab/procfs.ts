@@ -12,6 +12,7 @@ interface Stat {
   readonly command: string;
   /** `Z`: ended, and not yet collected by its parent. */
   readonly state: string;
+  readonly parent: number;
   readonly startTime: string;
 }
 
@@ -24,6 +25,18 @@ export function identify(pid: number): ProcessIdentity | undefined {
 /** Whether exactly this process still runs. */
 export function isAlive(process: ProcessIdentity): boolean {
   return identify(process.pid)?.startTime === process.startTime;
+}
+
+/** Whether exactly this process was stopped by a signal, and not continued since. */
+export function isStopped(process: ProcessIdentity): boolean {
+  const stat = statOf(process.pid);
+  return stat?.startTime === process.startTime && stat.state === 'T';
+}
+
+/** Who waits for the end of this process, which may have ended. */
+export function parentOf(pid: number): ProcessIdentity | undefined {
+  const parent = statOf(pid)?.parent;
+  return parent === undefined || parent === 0 ? undefined : identify(parent);
 }
 
 /** Sends a signal to exactly this process; false when it is gone. */
@@ -96,7 +109,7 @@ function statOf(pid: number): Stat | undefined {
   const fields = text.slice(end + 2).split(' ');
   const state = fields[0] ?? '';
   const command = text.slice(text.indexOf('(') + 1, end);
-  return { command, state, startTime: fields[19] ?? '' };
+  return { command, state, parent: Number(fields[1]), startTime: fields[19] ?? '' };
 }
 
 function attempt<T>(read: () => T): T | undefined {

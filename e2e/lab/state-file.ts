@@ -5,11 +5,13 @@ import type { ProcessIdentity } from './procfs.js';
 
 export interface LabState {
   /** Raised when the shape changes; a lab of another version can only be ended. */
-  readonly version: 1;
+  readonly version: 2;
   readonly name: string;
   readonly hosts: readonly string[];
   readonly controllers: readonly string[];
-  /** By `<machine>/<what>`: `h1/holder`, `h1/agent`, `c1/controller`. */
+  /** Members of the lab's own etcd cluster; none where the controller brings an etcd along. */
+  readonly etcd: readonly string[];
+  /** By `<machine>/<what>`: `h1/holder`, `h1/agent`, `c1/controller`, `e1/etcd`. */
   readonly processes: Readonly<Record<string, ProcessIdentity>>;
   /** Whether it was completed. A lab that was not can only be ended. */
   readonly complete: boolean;
@@ -21,7 +23,7 @@ const FILE = 'lab.json';
 export function readState(directory: string): LabState | undefined {
   try {
     const state = JSON.parse(readFileSync(path.join(directory, FILE), 'utf8')) as Partial<LabState> | null;
-    return state?.version === 1 ? (state as LabState) : undefined;
+    return state?.version === 2 ? (state as LabState) : undefined;
   } catch {
     return undefined;
   }

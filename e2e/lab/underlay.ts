@@ -6,6 +6,11 @@ import { run } from './process.js';
 
 const BRIDGE = 'underlay';
 
+/** The bridge's port to a machine. */
+export function portOf(machine: string): string {
+  return `to-${machine}`;
+}
+
 /** Makes the bridge on the machine set aside for it. */
 export async function makeUnderlay(machine: NamespaceHost, signal: AbortSignal): Promise<void> {
   // Where br_netfilter is loaded, a new namespace sends bridged packets through its firewall, and pays for it.
@@ -27,9 +32,9 @@ export async function joinUnderlay(
   signal: AbortSignal,
 ): Promise<void> {
   const ports = hosts.flatMap(({ name, holder }) => [
-    `link add to-${name} type veth peer name eth0 netns ${String(holder.pid)}`,
-    `link set to-${name} master ${BRIDGE} addrgenmode none`,
-    `link set to-${name} up`,
+    `link add ${portOf(name)} type veth peer name eth0 netns ${String(holder.pid)}`,
+    `link set ${portOf(name)} master ${BRIDGE} addrgenmode none`,
+    `link set ${portOf(name)} up`,
   ]);
   // In the network namespace alone: in the machine's own processes, the numbers of the others' would mean nothing.
   const { code, stderr } = await run(

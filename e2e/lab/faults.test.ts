@@ -2,7 +2,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { program } from './lab-host.js';
 import { Lab } from './lab.js';
+import { run } from './process.js';
 import { identify, isAlive, isStopped, type ProcessIdentity } from './procfs.js';
 
 let dir: string;
@@ -62,6 +64,30 @@ describe('a partition', () => {
     await expect(faults.partition('h1', 'h1')).rejects.toMatchObject({ kind: 'invalid' });
     // Nothing of it is in the machines' own rules.
     expect(await lab.machine('h1').must(['nft', 'list', 'tables'])).toBe('');
+  });
+});
+
+describe('weft lab fault', () => {
+  it('breaks and mends, shows it in the list, and says what is not possible', async () => {
+    await using lab = await Lab.create({ name: 'typed', hosts: 1, dir });
+    const weft = (...args: string[]) =>
+      run([program('weft'), 'lab', ...args], { env: { WEFT_LAB_DIR: dir, PATH: process.env['PATH'] ?? '' } });
+    expect(await weft('fault', '--lab', 'typed', 'partition', 'h1', 'c1')).toEqual({
+      ...{ code: 0, stdout: 'partition h1 c1\n', stderr: '' },
+    });
+    expect(await reaches(lab, 'h1', 'c1')).toEqual(NEITHER);
+    const { labs } = JSON.parse((await weft('ls', '--json')).stdout) as { labs: unknown[] };
+    expect(labs).toMatchObject([
+      { name: 'typed', nodes: [{ name: 'h1' }, { name: 'c1' }], partitions: [['h1', 'c1']] },
+    ]);
+    expect((await weft('ls')).stdout).toMatch(/^typed +up +h1 +host +192\.0\.2\.1 +dead +c1$/m);
+    const healed = await weft('fault', 'heal', '--lab', 'typed', '--json');
+    expect(JSON.parse(healed.stdout)).toEqual({ lab: 'typed', fault: 'heal', nodes: [] });
+    expect(await reaches(lab, 'h1', 'c1')).toEqual(BOTH);
+    const refused = await weft('fault', '--lab', 'typed', 'kill', 'c1');
+    expect([refused.code, refused.stdout]).toEqual([4, '']);
+    expect(refused.stderr).toContain('weft lab fault --lab typed restart c1');
+    expect((await weft('fault', '--lab', 'typed', 'kill', 'x')).code).toBe(3);
   });
 });
 

@@ -82,13 +82,22 @@ const WIRE_STATE: Readonly<Record<EndpointState, WireState>> = {
   removing: WireState.ENDPOINT_STATE_REMOVING,
 };
 
+/** Field by field: an object that is put together from others costs several times as much, on every create. */
 export function encodeEndpoint(endpoint: Endpoint): EndpointMessage {
   return {
-    ...endpoint,
+    id: endpoint.id,
+    networkId: endpoint.networkId,
+    hostId: endpoint.hostId,
+    sandbox: endpoint.sandbox,
+    name: endpoint.name,
     aliases: [...endpoint.aliases],
     addresses: [...endpoint.addresses],
+    mac: endpoint.mac,
     labels: { ...endpoint.labels },
     state: WIRE_STATE[endpoint.state],
+    revision: endpoint.revision,
+    requestId: endpoint.requestId,
+    createRevision: endpoint.createRevision,
     createTime: encodeTime(endpoint.createTimeMs),
   };
 }

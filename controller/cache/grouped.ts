@@ -14,9 +14,12 @@ export class Grouped<Group, Key, Value> {
   }
 
   set(group: Group, key: Key, value: Value): void {
-    const members = this.#groups.get(group);
-    if (members === undefined) this.#groups.set(group, new Map([[key, value]]));
-    else members.set(key, value);
+    let members = this.#groups.get(group);
+    if (members === undefined) {
+      members = new Map<Key, Value>();
+      this.#groups.set(group, members);
+    }
+    members.set(key, value);
   }
 
   delete(group: Group, key: Key): void {

@@ -56,7 +56,9 @@ export function putNetwork(network: Network): Put {
 
 /** What to write for an endpoint. */
 export function putEndpoint(endpoint: Endpoint): Put {
-  const message = encodeEndpoint({ ...endpoint, revision: 0n, createRevision: 0n });
+  const message = encodeEndpoint(endpoint);
+  message.revision = 0n;
+  message.createRevision = 0n;
   return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: encoded(EndpointMessage, message) };
 }
 

@@ -59,8 +59,8 @@ function etcdArguments({ directory, port, serverFile, caFile, quotaBytes }: Etcd
     '--election-timeout=200',
     // It is compacted by whoever runs it: see etcd-upkeep.ts.
     `--quota-backend-bytes=${String(quotaBytes)}`,
-    // Entries kept in memory between snapshots; the default of 100,000 is for large clusters.
-    '--snapshot-count=10000',
+    // Entries kept in memory between snapshots, each up to some 130 kB when groups are large; the default is 100,000.
+    '--snapshot-count=2500',
     // Groups of commits are larger than etcd's default of 128 lets them be.
     `--max-txn-ops=${String(MAX_GROUP_OPERATIONS)}`,
     // Clients of an embedded etcd ask for signs of life more often than etcd's default of 5 s allows.

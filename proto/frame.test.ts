@@ -24,8 +24,8 @@ const peer = (): Peer => ({ hostId: newHostId(), vtep: ADDRESS, number: 1 });
 const anyFrame = fc.record({
   revision: fc.bigInt(1n, 2n ** 62n),
   network: fc.constant(network),
-  endpoints: fc.array(fc.integer({ min: 0, max: 400 }).map(endpoint), { maxLength: 30 }),
-  peers: fc.array(fc.constant(null).map(peer), { maxLength: 30 }),
+  endpoints: fc.array(fc.integer({ min: 0, max: 400 }).map(endpoint), { maxLength: 100 }),
+  peers: fc.array(fc.constant(null).map(peer), { maxLength: 100 }),
 });
 
 /** The frames in complete SyncResponses. */

@@ -32,9 +32,12 @@ export interface Frame {
   readonly peers: Iterable<Peer>;
 }
 
+/** Things that are encoded together: one by one costs twice as much, and these are well below a part. */
+const TOGETHER = 32;
+
 /**
  * Complete SyncResponses, at least one, to be sent one right after the other. Messages of protobuf that stand one behind
- * the other are one message, so everything is encoded alone, and once, and then put together as far as there is room.
+ * the other are one message, so a few things at a time are encoded, and then put together as far as there is room.
  */
 export function encodeFrame({ revision, network, endpoints, peers }: Frame, partBytes = PART_BYTES): Uint8Array[] {
   const parts: Uint8Array[] = [];
@@ -47,17 +50,32 @@ export function encodeFrame({ revision, network, endpoints, peers }: Frame, part
     pieces = [];
     bytes = 0;
   };
-  const add = (what: Partial<NetworkFrame>): void => {
-    const piece = NetworkFrame.encode({ ...NOTHING, ...what }).finish();
+  const add = <T>(things: readonly T[], toFrame: (things: readonly T[]) => Partial<NetworkFrame>): void => {
+    const piece = NetworkFrame.encode({ ...NOTHING, ...toFrame(things) }).finish();
+    if (piece.length > partBytes && things.length > 1) {
+      for (const thing of things) add([thing], toFrame);
+      return;
+    }
     if (bytes > 0 && bytes + piece.length > partBytes) cut(true);
     pieces.push(piece);
     bytes += piece.length;
   };
-  add({ network: encodeNetwork(network) });
-  for (const endpoint of endpoints) add({ endpoints: [encodeEndpoint(endpoint)] });
-  for (const peer of peers) add({ peers: [encodePeer(peer)] });
+  add([network], () => ({ network: encodeNetwork(network) }));
+  for (const some of inGroups(endpoints)) add(some, (these) => ({ endpoints: these.map(encodeEndpoint) }));
+  for (const some of inGroups(peers)) add(some, (these) => ({ peers: these.map(encodePeer) }));
   cut(false);
   return parts;
+}
+
+function* inGroups<T>(things: Iterable<T>): Generator<readonly T[]> {
+  let group: T[] = [];
+  for (const thing of things) {
+    group.push(thing);
+    if (group.length < TOGETHER) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
 }
 
 interface Begun {

@@ -184,11 +184,11 @@ describe('a restore', () => {
     const file = await backupOf(store);
     const { modRevision } = (await store.get(objectKey.meta(), signal)).entry ?? { modRevision: 0n };
     await using brain = await openBrain(store, {}, { metaRevision: modRevision });
-    const waiting = brain.cache.atLeast(brain.cache.view.revision + 1_000n, signal);
-    waiting.catch(() => undefined);
     const { revision } = brain.cache.view;
     const other = await cluster();
     const file2 = await backupOf(other);
+    const waiting = brain.cache.atLeast(revision + 1_000n, signal);
+    waiting.catch(() => undefined);
     await restore(store, file2);
     await brain.cache.superseded;
     await expect(waiting).rejects.toMatchObject({ reason: 'RESTORE_UNFINISHED' });

@@ -39,9 +39,9 @@ export class BenchEtcd implements AsyncDisposable {
   }
 
   store(): EtcdStore {
-    // On a machine that is busy an answer may take long, and a sign of life a second: given up, they would spoil a figure.
+    // On a machine that is very busy an answer or a sign of life may take long: given up, it would spoil all figures.
     const { endpoints, tls } = this.etcd;
-    return new EtcdStore({ endpoints, tls, keepaliveMs: 10_000, callTimeoutMs: 60_000 });
+    return new EtcdStore({ endpoints, tls, keepaliveMs: 60_000, callTimeoutMs: 60_000 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,13 +7,10 @@ import { pause } from '../../core/lifetime.js';
 import { readObject } from '../../controller/cache/objects.js';
 import { OBJECTS, parseObjectKey } from '../../controller/store/keys.js';
 import type { Store, StoreEvent } from '../../controller/store/store.js';
-import type { TestClient } from '../../controller/testing.js';
 import { monotonicMs } from '../../e2e/simulated/agent.js';
+import type { Changer } from './changers.js';
 import type { LoadedEndpoint } from './cluster.js';
 import type { Committed, Step } from './convergence.js';
-
-/** Milliseconds for one call on a machine that is busy. */
-const CALL_MS = 30_000;
 
 /** Changes under way at once; past that the rate is not kept, and the figures say so. */
 const UNDERWAY = 2_000;
@@ -23,7 +20,7 @@ const TICK_MS = 5;
 
 export interface ChurnOptions {
   readonly store: Store;
-  readonly client: TestClient;
+  readonly changer: Changer;
   readonly endpoints: readonly LoadedEndpoint[];
   readonly random: () => number;
 }
@@ -58,6 +55,11 @@ export class Churn implements AsyncDisposable {
       this.#known.set(endpoint.id, endpoint);
       this.#count(endpoint, 1);
     }
+  }
+
+  /** The endpoints that there are now. */
+  get endpoints(): readonly LoadedEndpoint[] {
+    return [...this.#known.values()];
   }
 
   /** Begins to watch; returns when nothing can be missed any more. */
@@ -113,19 +115,14 @@ export class Churn implements AsyncDisposable {
   }
 
   async #change(endpoint: LoadedEndpoint): Promise<LoadedEndpoint> {
-    const { client } = this.#options;
-    const { id, network, hostId } = endpoint;
-    const gone = this.#heard(id, 'gone');
-    await client.call(client.endpoints.delete.bind(client.endpoints), { id }, CALL_MS);
+    const { changer } = this.#options;
+    const gone = this.#heard(endpoint.id, 'gone');
+    await changer.remove(endpoint);
     await gone;
-    const next: LoadedEndpoint = { id: newEndpointId(), network, hostId };
+    const next: LoadedEndpoint = { ...endpoint, id: newEndpointId() };
     this.#known.set(next.id, next);
     const ready = this.#heard(next.id, 'ready');
-    const request = {
-      ...{ id: next.id, network: network.id, host: hostId, sandbox: `box-${next.id}`, session: '' },
-      ...{ aliases: [], addresses: [], mac: '', labels: { app: 'web' } },
-    };
-    await client.call(client.endpoints.create.bind(client.endpoints), request, CALL_MS);
+    await changer.make(next);
     await ready;
     return next;
   }

@@ -19,7 +19,7 @@ import { openCa } from '../../controller/credentials.js';
 import { issue, type CertificateAuthority } from '../../controller/identity/ca.js';
 import { loadOrCreateMeta } from '../../controller/meta.js';
 import { SILENT, openBrain, TestClient, type Brain } from '../../controller/testing.js';
-import { SimulatedAgents } from '../../e2e/simulated/agents.js';
+import { SimulatedAgents, type SimulatedAgentsOptions } from '../../e2e/simulated/agents.js';
 import type { SimulatedHost } from '../../e2e/simulated/agent.js';
 import { BenchEtcd, NEVER, SETTINGS } from '../ipam-cluster.js';
 import { BenchController, type ControllerOptions } from './controller.js';
@@ -88,7 +88,9 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** All agents, started over `staggerMs`; they go with the cluster. */
-  async startAgents(options: { readonly processes: number; readonly staggerMs: number }): Promise<SimulatedAgents> {
+  async startAgents(
+    options: Pick<SimulatedAgentsOptions, 'processes' | 'staggerMs' | 'atOnce'>,
+  ): Promise<SimulatedAgents> {
     const agents = await SimulatedAgents.start({
       ...{ hosts: this.hosts, ca: this.ca.cert, target: `ipv4:127.0.0.1:${String(this.controller.port)}` },
       ...{ nodeOptions: [...AGENT_OPTIONS, ...this.#nodeOptions], ...options },

@@ -1,6 +1,8 @@
 /** Changes at a steady rate for a while: how long each took to be everywhere, and what all of them cost. */
+import type { HostId } from '../../core/ids.js';
 import type { SimulatedAgents } from '../../e2e/simulated/agents.js';
 import { monotonicMs } from '../../e2e/simulated/agent.js';
+import type { Acks } from '../../e2e/simulated/orders.js';
 import type { Churn, ChurnResult } from './churn.js';
 import type { Cluster } from './cluster.js';
 import { latencyOf, spreadOf, type Committed, type Spread } from './convergence.js';
@@ -28,12 +30,15 @@ export interface LoadOptions {
   readonly kind?: Committed['kind'];
 }
 
-export interface LoadFigures {
-  readonly changes: ChurnResult;
+export interface Spreads {
   /** Changes to networks that span at most 200 hosts; undefined: there were none. */
   readonly near: Spread | undefined;
   /** Changes to the network that every host is on. */
   readonly everywhere: Spread | undefined;
+}
+
+export interface LoadFigures extends Spreads {
+  readonly changes: ChurnResult;
   readonly cpuMs: { readonly controller: number; readonly etcd: number; readonly agents: number };
   readonly wallMs: number;
   readonly rssBytes: number;
@@ -58,7 +63,31 @@ export async function measureLoad(loaded: Loaded, options: LoadOptions): Promise
   const after = await meter(loaded);
   await everyoneAgrees(agents, cluster);
   const acks = await agents.recorded();
-  const timed = churn.committed.map((each) => ({ ...each, ms: latencyOf(each, acks) }));
+  const spreads = spreadsOf(churn.committed, acks, say);
+  const figures: LoadFigures = {
+    changes,
+    ...spreads,
+    cpuMs: {
+      controller: after.controllerMs - before.controllerMs,
+      etcd: after.etcdMs - before.etcdMs,
+      agents: after.agentsMs - before.agentsMs,
+    },
+    wallMs: after.atMs - before.atMs,
+    ...memoryOf(cluster.controller.pid),
+    sentBytes: after.receivedBytes - before.receivedBytes,
+    acks: [...acks.values()].reduce((sum, { revisions }) => sum + revisions.length, 0),
+  };
+  say(describeCosts(figures));
+  return figures;
+}
+
+/** How long what was committed took to come to everybody, said in detail. */
+export function spreadsOf(
+  committed: readonly Committed[],
+  acks: ReadonlyMap<HostId, Acks>,
+  say: (text: string) => void,
+): Spreads {
+  const timed = committed.map((each) => ({ ...each, ms: latencyOf(each, acks) }));
   const spread = (is: (each: Committed) => boolean): Spread | undefined => {
     const latencies = timed.filter(is).map(({ ms }) => ms);
     return latencies.length === 0 ? undefined : spreadOf(latencies);
@@ -77,22 +106,10 @@ export async function measureLoad(loaded: Loaded, options: LoadOptions): Promise
         spread((each) => each.step === step),
       ),
     );
-  const figures: LoadFigures = {
-    changes,
+  return {
     near: spread((each) => each.kind !== 'everywhere'),
     everywhere: spread((each) => each.kind === 'everywhere'),
-    cpuMs: {
-      controller: after.controllerMs - before.controllerMs,
-      etcd: after.etcdMs - before.etcdMs,
-      agents: after.agentsMs - before.agentsMs,
-    },
-    wallMs: after.atMs - before.atMs,
-    ...memoryOf(cluster.controller.pid),
-    sentBytes: after.receivedBytes - before.receivedBytes,
-    acks: [...acks.values()].reduce((sum, { revisions }) => sum + revisions.length, 0),
   };
-  say(describeCosts(figures));
-  return figures;
 }
 
 async function meter({ cluster, agents }: Loaded) {
@@ -107,10 +124,10 @@ async function meter({ cluster, agents }: Loaded) {
 }
 
 function describe(name: string, spread: Spread | undefined): string {
-  if (spread === undefined) return `${name}: none`;
+  if (spread === undefined) return `  ${name}: none`;
   const { count, p50Ms, p99Ms, maxMs, unfinished } = spread;
   const never = unfinished === 0 ? '' : `, ${String(unfinished)} never`;
-  return `${name}: ${String(count)} in p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, at most ${maxMs.toFixed(1)} ms${never}`;
+  return `  ${name}: ${String(count)} revisions, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, at most ${maxMs.toFixed(1)} ms${never}`;
 }
 
 function describeCosts({ changes, cpuMs, wallMs, rssBytes, peakBytes, sentBytes, acks }: LoadFigures): string {

@@ -1,20 +1,31 @@
 /** How long it takes until every host concerned has a change, with up to 1,000 hosts, and what that costs. */
 import { monotonicMs } from '../../e2e/simulated/agent.js';
-import type { Bench, Figures } from '../bench.js';
+import type { Bench, BenchResult, Figures } from '../bench.js';
+import { throughController } from './changers.js';
 import { Churn } from './churn.js';
-import { Cluster } from './cluster.js';
-import { measureLoad, type Loaded, type LoadFigures } from './load.js';
+import { Cluster, type LoadedEndpoint } from './cluster.js';
+import { measureLoad, type Loaded, type LoadFigures, type Spreads } from './load.js';
+import { measurePeer } from './peer.js';
 import { cpuMsOf } from './process-figures.js';
 import { seeded, shapeOf } from './shape.js';
-import { everyoneAgrees, everyoneFollows } from './standing.js';
+import { everyoneAgrees, untilAllFollow } from './standing.js';
 
 const PER_SECOND = 100;
 
 /** Changes to the one network that every host is on, each of which is told to all of them. */
 const FLAT = { perSecond: 10, seconds: 15, kind: 'everywhere' } as const;
 
+/** Of the peer: enough of its changes for a p99. */
+const PEER_SECONDS = 20;
+
 /** Milliseconds between the starts of two agents. */
 const STAGGER_MS = 5;
+
+/** Agents that are told everything at the same time, when they start; in the reconnect it is all of them. */
+const AT_ONCE = 50;
+
+/** Milliseconds in which all are to be back; then it is reported how many are. */
+const RECONNECT_MS = 120_000;
 
 interface Scale {
   readonly hosts: readonly number[];
@@ -26,15 +37,17 @@ interface Scale {
 
 export const sync: Bench = {
   name: 'sync',
-  about: `a change on every host concerned: ${String(PER_SECOND)} a second, 200 to 1,000 hosts, mutual TLS, etcd with fsync`,
+  about: `a change until the last host concerned has it, ${String(PER_SECOND)} a second, beside bare watches of etcd`,
   run: async (say) => {
     const { hosts, ...scale } = scaleOf(process.env);
     let metrics: Figures = { seed: scale.seed };
+    let ratios: Figures = {};
     for (const count of hosts) {
-      const figures = await measure(count, { ...scale, last: count === hosts.at(-1), say });
-      metrics = { ...metrics, ...figures };
+      const measured = await measure(count, { ...scale, last: count === hosts.at(-1), say });
+      metrics = { ...metrics, ...measured.metrics };
+      ratios = { ...ratios, ...measured.ratios };
     }
-    return { name: sync.name, metrics, ratios: {} };
+    return { name: sync.name, metrics, ratios };
   },
 };
 
@@ -54,16 +67,43 @@ interface MeasureOptions extends Omit<Scale, 'hosts'> {
   readonly say: (text: string) => void;
 }
 
-async function measure(hosts: number, { last, seconds, seed, profile, say }: MeasureOptions): Promise<Figures> {
+type Measured = Pick<BenchResult, 'metrics' | 'ratios'>;
+
+async function measure(hosts: number, { last, seconds, seed, profile, say }: MeasureOptions): Promise<Measured> {
   say(`${String(hosts)} hosts, seed ${String(seed)}`);
   const random = seeded(seed);
   const shape = shapeOf(hosts, random);
   const nodeOptions = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   await using cluster = await Cluster.open(shape, hosts, nodeOptions);
   say(`${String(cluster.endpoints.length)} endpoints in ${String(shape.length)} networks are there`);
+  const { figures, endpoints } = await measureWeft(cluster, { last, seconds, random, say });
+  await cluster.controller.end();
+  const rate = { perSecond: PER_SECOND, seconds: Math.min(seconds, PEER_SECONDS) };
+  const peer = await measurePeer({ cluster, endpoints, random, say, ...rate });
+  const name = `hosts${String(hosts)}`;
+  return {
+    metrics: { ...figures, ...prefixed(`${name}EtcdWatch`, timesOf(peer)) },
+    ratios: prefixed(name, {
+      ...ratioOf('UpTo200P99VsEtcdWatch', figures[`${name}UpTo200P99Ms`], peer.near?.p99Ms),
+      ...ratioOf('AllHostsP99VsEtcdWatch', figures[`${name}AllHostsP99Ms`], peer.everywhere?.p99Ms),
+    }),
+  };
+}
+
+interface WeftOptions extends Pick<MeasureOptions, 'last' | 'seconds' | 'say'> {
+  readonly random: () => number;
+}
+
+/** With all of its agents, which are gone when it returns; and the endpoints that there are then. */
+async function measureWeft(
+  cluster: Cluster,
+  { last, seconds, random, say }: WeftOptions,
+): Promise<{ readonly figures: Figures; readonly endpoints: readonly LoadedEndpoint[] }> {
+  const hosts = cluster.hosts.length;
   const began = monotonicMs();
-  const agents = await cluster.startAgents({ processes: 1, staggerMs: hosts * STAGGER_MS });
-  const { receivedBytes, rssBytes, lastSyncedAtMs } = await everyoneFollows(agents, 1, say);
+  await using agents = await cluster.startAgents({ processes: 1, staggerMs: hosts * STAGGER_MS, atOnce: AT_ONCE });
+  const { following, receivedBytes, rssBytes, lastSyncedAtMs } = await untilAllFollow(agents, { streams: 1, say });
+  if (following < hosts) throw new Error(`of ${String(hosts)} hosts only ${String(following)} came to follow`);
   await everyoneAgrees(agents, cluster);
   say(
     `all follow after ${((lastSyncedAtMs - began) / 1_000).toFixed(1)} s; ${(receivedBytes / 1e6).toFixed(0)} MB of ` +
@@ -71,20 +111,20 @@ async function measure(hosts: number, { last, seconds, seed, profile, say }: Mea
   );
   await using store = cluster.etcd.store();
   using client = await cluster.client();
-  await using churn = new Churn({ store, client, endpoints: cluster.endpoints, random });
+  await using churn = new Churn({ store, changer: throughController(client), endpoints: cluster.endpoints, random });
   await churn.watch();
   const loaded: Loaded = { cluster, agents, churn, say };
   const name = `hosts${String(hosts)}`;
   const figures = prefixed(name, figuresOf(await measureLoad(loaded, { perSecond: PER_SECOND, seconds })));
-  if (!last) return figures;
+  if (!last) return { figures, endpoints: churn.endpoints };
   say(`changes to the one network that is on every host only, ${String(FLAT.perSecond)} a second`);
   const flat = await measureLoad(loaded, FLAT);
-  return {
-    ...figures,
+  const once = {
     flatChangesPerSecond: rateOf(flat),
     ...(flat.everywhere === undefined ? {} : { flatP50Ms: flat.everywhere.p50Ms, flatP99Ms: flat.everywhere.p99Ms }),
     ...(await reconnect(loaded, receivedBytes)),
   };
+  return { figures: { ...figures, ...once }, endpoints: churn.endpoints };
 }
 
 /** The controller is ended and started again, and the agents find back by themselves. */
@@ -96,7 +136,8 @@ async function reconnect({ cluster, agents, say }: Loaded, snapshotBytes: number
   await cluster.controller.start();
   const readyMs = monotonicMs() - began;
   say(`the controller ended within ${endedMs.toFixed(0)} ms, and is ready after ${readyMs.toFixed(0)} ms`);
-  const after = await everyoneFollows(agents, before.fewestStreams + 1, say);
+  const after = await untilAllFollow(agents, { streams: before.fewestStreams + 1, withinMs: RECONNECT_MS, say });
+  if (after.following < after.agents) return { reconnectFollowing: after.following };
   await everyoneAgrees(agents, cluster);
   const figures = {
     reconnectMs: after.lastSyncedAtMs - began,
@@ -114,16 +155,26 @@ async function reconnect({ cluster, agents, say }: Loaded, snapshotBytes: number
 }
 
 function figuresOf(load: LoadFigures): Figures {
-  const { changes, near, everywhere, cpuMs, wallMs, rssBytes, sentBytes } = load;
+  const { changes, cpuMs, wallMs, rssBytes, sentBytes } = load;
   return {
     ChangesPerSecond: rateOf(load),
-    ...(near === undefined ? {} : { UpTo200P50Ms: near.p50Ms, UpTo200P99Ms: near.p99Ms }),
-    ...(everywhere === undefined ? {} : { AllHostsP50Ms: everywhere.p50Ms, AllHostsP99Ms: everywhere.p99Ms }),
+    ...timesOf(load),
     CpuMsPerChange: cpuMs.controller / changes.done,
     CpuShareOfACore: cpuMs.controller / wallMs,
     RssMegabytes: rssBytes / 1e6,
     BytesPerChange: sentBytes / changes.done,
   };
+}
+
+function timesOf({ near, everywhere }: Spreads): Figures {
+  return {
+    ...(near === undefined ? {} : { UpTo200P50Ms: near.p50Ms, UpTo200P99Ms: near.p99Ms }),
+    ...(everywhere === undefined ? {} : { AllHostsP50Ms: everywhere.p50Ms, AllHostsP99Ms: everywhere.p99Ms }),
+  };
+}
+
+function ratioOf(name: string, ours: number | undefined, peers: number | undefined): Figures {
+  return ours === undefined || peers === undefined ? {} : { [name]: ours / peers };
 }
 
 /** Changes that went all the way, a second. */

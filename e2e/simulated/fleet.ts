@@ -7,6 +7,9 @@ import { monotonicMs, SimulatedAgent } from './agent.js';
 import { summaryOf, type Acks, type FleetStanding, type Launch, type Summary } from './orders.js';
 import { Sharing } from './sharing.js';
 
+/** How often is looked whether more may be started. */
+const LOOK_MS = 10;
+
 /** One agent's acks since they are recorded, in order. */
 interface Recording {
   readonly revisions: number[];
@@ -27,11 +30,14 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Starts agents one after the other, evenly over `staggerMs`; returns when the last has been started. */
-  async launch({ hosts, ca, target, staggerMs }: Launch): Promise<void> {
+  async launch({ hosts, ca, target, staggerMs, atOnce = Infinity }: Launch): Promise<void> {
     const began = monotonicMs();
     for (const [index, host] of hosts.entries()) {
       const early = began + (staggerMs * index) / hosts.length - monotonicMs();
       if (early > 1 && !(await pause(early, this.#stop.signal))) return;
+      while (this.#agents.filter(({ isFollowing }) => !isFollowing).length >= atOnce) {
+        if (!(await pause(LOOK_MS, this.#stop.signal))) return;
+      }
       const { hostId } = host;
       const onAck = (revision: bigint): void => {
         const recording = this.#recordings?.get(hostId);

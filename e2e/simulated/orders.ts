@@ -12,6 +12,8 @@ export interface Launch {
   readonly target: string;
   /** Milliseconds over which their starts are spread. */
   readonly staggerMs: number;
+  /** How many at most may have been started and not been told everything yet; undefined: any number. */
+  readonly atOnce?: number;
 }
 
 /** How far the agents of a process are. */

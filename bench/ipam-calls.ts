@@ -1,6 +1,5 @@
 /** Endpoints a second over gRPC with mutual TLS: Create beside an echo of the same message, and BatchCreate. */
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { newEndpointId } from '../core/ids.js';
 import { openController, TestClient } from '../controller/testing.js';
 import { issue, type CertificateAuthority } from '../controller/identity/ca.js';
 import { CONTROLLER_SERVER_NAME } from '../proto/channel.js';
@@ -10,7 +9,8 @@ import {
   type CreateEndpointRequest,
   type CreateEndpointResponse,
 } from '../proto/gen/weft/v1/endpoint.js';
-import { BenchEtcd, SETTINGS, makePlace, perSecond, type Place } from './ipam-cluster.js';
+import { BatchClient, namesOf, request, type Asked } from './ipam-batches.js';
+import { BenchEtcd, SETTINGS, makePlace, perSecond } from './ipam-cluster.js';
 import { median, medianRatio } from './statistics.js';
 
 /** Callers of Create at once, all over one connection. */
@@ -37,7 +37,7 @@ export async function measureCalls(say: (text: string) => void): Promise<CallFig
   await using etcd = await BenchEtcd.start();
   await using store = etcd.store();
   await using controller = await openController(store, { settings: SETTINGS });
-  const place = await makePlace(controller.brain);
+  const names = namesOf(await makePlace(controller.brain));
   const client = await controller.client({ role: 'admin', name: 'bench' });
   await using echo = await openEcho(controller.ca);
   const pair = await issue({
@@ -49,17 +49,19 @@ export async function measureCalls(say: (text: string) => void): Promise<CallFig
   const rounds: [number, number][] = [];
   for (let round = -1; round < ROUNDS; round += 1) {
     const [create, bare] = [
-      await perSecond(CALLS, CONCURRENCY, () => createOne(client, place)),
-      await perSecond(CALLS, CONCURRENCY, () => createOne(echoing, place)),
+      await perSecond(CALLS, CONCURRENCY, () => createOne(client, names)),
+      await perSecond(CALLS, CONCURRENCY, () => createOne(echoing, names)),
     ];
     say(`${round < 0 ? 'warm-up' : `round ${String(round + 1)}`}: Create ${rate(create)}, echo ${rate(bare)}`);
     if (round >= 0) rounds.push([create, bare]);
   }
   const batches: number[] = [];
+  using asking = new BatchClient({ port: controller.port, tls: { ca: controller.ca.cert, ...pair } });
+  const work = { ...names, batch: BATCH, batches: BATCHES, atOnce: BATCHES_AT_ONCE };
   for (let round = -1; round < ROUNDS; round += 1) {
-    const perBatch = await perSecond(BATCHES, BATCHES_AT_ONCE, () => createMany(client, place));
-    say(`${round < 0 ? 'warm-up' : `round ${String(round + 1)}`}: BatchCreate ${rate(perBatch * BATCH)}`);
-    if (round >= 0) batches.push(perBatch * BATCH);
+    const made = await asking.perSecond(work);
+    say(`${round < 0 ? 'warm-up' : `round ${String(round + 1)}`}: BatchCreate ${rate(made)}`);
+    if (round >= 0) batches.push(made);
   }
   return {
     createPerSecond: median(rounds.map(([create]) => create)),
@@ -73,29 +75,10 @@ function rate(value: number): string {
   return `${Math.round(value).toLocaleString('en')}/s`;
 }
 
-async function createOne(client: TestClient, place: Place): Promise<void> {
-  const { endpoint } = await client.call(client.endpoints.create.bind(client.endpoints), request(place), PATIENCE_MS);
+async function createOne(client: TestClient, { network, hosts }: Asked): Promise<void> {
+  const asked = request(network, hosts);
+  const { endpoint } = await client.call(client.endpoints.create.bind(client.endpoints), asked, PATIENCE_MS);
   if (endpoint === undefined) throw new Error('no endpoint came back');
-}
-
-async function createMany(client: TestClient, place: Place): Promise<void> {
-  const requests = Array.from({ length: BATCH }, () => request(place));
-  const create = client.endpoints.batchCreate.bind(client.endpoints);
-  const { results } = await client.call(create, { requests }, PATIENCE_MS);
-  const made = results.filter(({ outcome }) => outcome?.$case === 'endpoint').length;
-  if (made !== BATCH) throw new Error(`${String(made)} of ${String(BATCH)} endpoints were made`);
-}
-
-let sandboxes = 0;
-
-/** A sandbox of its own that asks for an endpoint, on each of the hosts in turn. */
-function request({ network, hosts }: Place): CreateEndpointRequest {
-  sandboxes += 1;
-  return {
-    ...{ id: newEndpointId(), network: network.id, host: hosts[sandboxes % hosts.length]?.id ?? '' },
-    ...{ sandbox: `box-${String(sandboxes)}`, aliases: [], addresses: [], mac: '', labels: { app: 'web' } },
-    session: '',
-  };
 }
 
 interface Echo extends AsyncDisposable {

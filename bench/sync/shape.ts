@@ -41,11 +41,16 @@ export function shapeOf(hosts: number, random: () => number): readonly ShapedNet
     const count = name === 'everywhere' ? networks : Math.round((networks * hosts) / 1_000);
     let deck: number[] = [];
     return Array.from({ length: count }, () => {
-      if (deck.length < span) deck = shuffled(hosts, random);
+      if (deck.length < span) deck = replenished(deck, shuffled(hosts, random));
       const chosen = deck.splice(0, span);
       return { kind: name, hosts: Array.from({ length: endpoints }, (_, at) => chosen[at % chosen.length] ?? 0) };
     });
   });
+}
+
+/** What is left of a deck, then all others; what was left comes again at the end, so that everybody's turn comes as often. */
+function replenished(left: readonly number[], fresh: readonly number[]): number[] {
+  return [...left, ...fresh.filter((host) => !left.includes(host)), ...left];
 }
 
 function shuffled(count: number, random: () => number): number[] {

@@ -28,7 +28,7 @@ export class Reports {
   readonly #options: ReportsOptions;
   /** Endpoints that are waiting their turn; at most those of the host. */
   readonly #waiting = new Map<EndpointId, EndpointState>();
-  readonly #running = new Map<EndpointId, Promise<void>>();
+  readonly #running = new Map<EndpointId, { readonly from: EndpointState; readonly work: Promise<void> }>();
 
   constructor(options: ReportsOptions) {
     this.#options = options;
@@ -46,26 +46,28 @@ export class Reports {
   /** Resolves when nothing is under way any more. */
   async settled(): Promise<void> {
     this.#waiting.clear();
-    await Promise.all(this.#running.values());
+    await Promise.all([...this.#running.values()].map(({ work }) => work));
   }
 
   #note(text: string, from: EndpointState): void {
     const { cache, hostId } = this.#options;
     const id = parseEndpointId(text);
     const endpoint = id === undefined ? undefined : cache.view.endpoints.get(id);
-    if (endpoint?.hostId !== hostId || endpoint.state !== from || this.#running.has(endpoint.id)) return;
-    this.#waiting.set(endpoint.id, from);
+    if (endpoint?.hostId !== hostId || endpoint.state !== from) return;
+    // Of an endpoint that was ready and is gone already, the second report may come while the first is being written.
+    if (this.#running.get(endpoint.id)?.from !== from) this.#waiting.set(endpoint.id, from);
   }
 
   #start(): void {
     for (const [id, from] of this.#waiting) {
       if (this.#running.size >= AT_ONCE || this.#options.signal.aborted) return;
+      if (this.#running.has(id)) continue;
       this.#waiting.delete(id);
       const work = this.#write(id, from).finally(() => {
         this.#running.delete(id);
         this.#start();
       });
-      this.#running.set(id, work);
+      this.#running.set(id, { from, work });
     }
   }
 

@@ -10,7 +10,8 @@ SERVICES="etcd-server:etcd.service iperf3:iperf3.service containerd:containerd.s
   docker.io:docker.service docker.io:docker.socket" # what these packages would run
 OLDEST_NODE=20.19.0
 
-say() { printf 'setup: %-17s%s\n' "$1" "$2"; }
+# To stderr: what runs after it may have a document to print.
+say() { printf 'setup: %-17s%s\n' "$1" "$2" >&2; }
 fail() {
   printf 'setup: %s\n' "$@" >&2
   exit 1
@@ -134,7 +135,7 @@ install_modules() {
 
 build() {
   began=$(date +%s)
-  node_modules/.bin/tsc -p tsconfig.json || fail "the build failed: mend the errors above, then run this again"
+  node_modules/.bin/tsc -p tsconfig.json >&2 || fail "the build failed: mend the errors above, then run this again"
   say "build" "done in $(($(date +%s) - began)) s"
 }
 

@@ -17,6 +17,7 @@ import {
   type Store,
   type Transaction,
   type WatchBatch,
+  type WatchOptions,
 } from './store.js';
 import { decodeTxn, encodeTxn, type TxnAnswer } from './etcd-txn.js';
 import { MAX_GROUP_OPERATIONS, MAX_OPERATIONS, checkTransaction, failureOf } from './transaction.js';
@@ -76,11 +77,13 @@ export class EtcdStore implements Store {
     return { entry: found === undefined ? undefined : toKeyValue(found), revision: BigInt(answer.header.revision) };
   }
 
-  /** Equivalent to `etcdctl get --prefix <prefix>`, in pages that are all read at the first one's revision. */
-  async list(prefix: string, signal: AbortSignal): Promise<Listing> {
+  /** Equivalent to `etcdctl get --prefix [--rev=<at>] <prefix>`, in pages that are all read at one revision. */
+  async list(prefix: string, signal: AbortSignal, at?: bigint): Promise<Listing> {
+    if (at !== undefined && at < 1n) throw new RangeError(`no revision ${String(at)}: the first is 1`);
+    if (at !== undefined) return this.#listOnce(prefix, { signal, at });
     while (true) {
       try {
-        return await this.#listOnce(prefix, signal);
+        return await this.#listOnce(prefix, { signal });
       } catch (error) {
         // The pages' revision was compacted meanwhile: begin again at a newer one.
         if (!isOutOfRange(error)) throw error;
@@ -142,7 +145,7 @@ export class EtcdStore implements Store {
     return { committed: false, revision, ...failureOf(transaction.compares, foundAt) };
   }
 
-  watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch> {
+  watch(options: WatchOptions): AsyncIterable<WatchBatch> {
     return watch(this.#connection, options);
   }
 
@@ -200,11 +203,15 @@ export class EtcdStore implements Store {
     }
   }
 
-  async #listOnce(prefix: string, signal: AbortSignal): Promise<Listing> {
+  async #listOnce(
+    prefix: string,
+    { signal, at }: { readonly signal: AbortSignal; readonly at?: bigint },
+  ): Promise<Listing> {
     const { key, range_end } = rangeOfPrefix(prefix);
     let limit = PAGE_SIZE;
-    let page = await this.#page({ key, range_end, limit }, signal);
-    const { revision } = page.header;
+    const then = at === undefined ? {} : { revision: String(at) };
+    let page = await this.#page({ key, range_end, limit, ...then }, signal);
+    const { revision } = at === undefined ? page.header : { revision: String(at) };
     const entries = page.kvs.map(toKeyValue);
     while (page.more) {
       const last = page.kvs.at(-1);

@@ -16,12 +16,13 @@ import {
   type StoreEvent,
   type Transaction,
   type WatchBatch,
+  type WatchOptions,
 } from './store.js';
 import { FOUND_LIMIT, MAX_GROUP_OPERATIONS, checkTransaction, failureOf, holds } from './transaction.js';
 
-/** One revision, and when the keys it changed had been written before; undefined: they were not there. */
+/** One revision, and what the keys it changed were before; undefined: they were not there. */
 interface Change extends WatchBatch {
-  readonly before: ReadonlyMap<string, bigint | undefined>;
+  readonly before: ReadonlyMap<string, KeyValue | undefined>;
 }
 
 /** setTimeout takes no more, and would fire at once. */
@@ -51,9 +52,10 @@ export class MemoryStore implements Store {
     return { entry: copy(this.#entries.get(key)), revision: this.#revision };
   }
 
-  async list(prefix: string, signal: AbortSignal): Promise<Listing> {
+  async list(prefix: string, signal: AbortSignal, at?: bigint): Promise<Listing> {
     this.#enter(signal);
-    return { entries: this.#under(prefix), revision: this.#revision };
+    if (at === undefined) return { entries: this.#under(prefix), revision: this.#revision };
+    return { entries: this.#underAt(prefix, at).map((entry) => copy(entry)), revision: at };
   }
 
   async *revisions(options: {
@@ -63,18 +65,7 @@ export class MemoryStore implements Store {
   }): AsyncGenerator<readonly KeyRevision[]> {
     const { prefix, at, signal } = options;
     this.#enter(signal);
-    if (at < 1n) throw new RangeError(`no revision ${String(at)}: the first is 1`);
-    if (at < this.#compactRevision || at > this.#revision) throw new StoreRefused(`revision ${String(at)} is not here`);
-    const revisions = new Map(this.#under(prefix).map(({ key, modRevision }) => [key, modRevision]));
-    for (const { revision, before } of this.#history.toReversed()) {
-      if (revision <= at) break;
-      for (const [key, earlier] of before) {
-        if (earlier === undefined) revisions.delete(key);
-        else if (key.startsWith(prefix)) revisions.set(key, earlier);
-      }
-    }
-    const keys = [...revisions].map(([key, modRevision]) => ({ key, modRevision }));
-    yield keys.sort((a, b) => byBytes(a.key, b.key));
+    yield this.#underAt(prefix, at).map(({ key, modRevision }) => ({ key, modRevision }));
   }
 
   async count(prefix: string, signal: AbortSignal): Promise<number> {
@@ -107,8 +98,8 @@ export class MemoryStore implements Store {
     return { committed: true, revision: this.#revision };
   }
 
-  async *watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncGenerator<WatchBatch> {
-    const { prefix, signal } = options;
+  async *watch(options: WatchOptions): AsyncGenerator<WatchBatch> {
+    const { prefix, signal, previous = false } = options;
     let next = options.from;
     if (next < 1n) throw new RangeError(`no revision ${String(next)}: the first is 1`);
     while (!signal.aborted) {
@@ -124,7 +115,8 @@ export class MemoryStore implements Store {
         continue;
       }
       next = batch.revision + 1n;
-      yield { revision: batch.revision, events: batch.events.filter((event) => keyOf(event).startsWith(prefix)) };
+      const events = batch.events.filter((event) => keyOf(event).startsWith(prefix));
+      yield { revision: batch.revision, events: previous ? events.map((event) => withPrevious(event, batch)) : events };
     }
   }
 
@@ -181,8 +173,23 @@ export class MemoryStore implements Store {
       .sort((a, b) => byBytes(a.key, b.key));
   }
 
+  /** What was under the prefix at revision `at`. */
+  #underAt(prefix: string, at: bigint): KeyValue[] {
+    if (at < 1n) throw new RangeError(`no revision ${String(at)}: the first is 1`);
+    if (at < this.#compactRevision || at > this.#revision) throw new StoreRefused(`revision ${String(at)} is not here`);
+    const entries = new Map(this.#under(prefix).map((entry) => [entry.key, entry]));
+    for (const { revision, before } of this.#history.toReversed()) {
+      if (revision <= at) break;
+      for (const [key, earlier] of before) {
+        if (earlier === undefined) entries.delete(key);
+        else if (key.startsWith(prefix)) entries.set(key, earlier);
+      }
+    }
+    return [...entries.values()].sort((a, b) => byBytes(a.key, b.key));
+  }
+
   /** The first change under the prefix at `revision` or later. */
-  #since(revision: bigint, prefix: string): WatchBatch | undefined {
+  #since(revision: bigint, prefix: string): Change | undefined {
     const [first] = this.#history;
     if (first === undefined) return undefined;
     // Every revision is here since the first.
@@ -196,7 +203,7 @@ export class MemoryStore implements Store {
   /** Does all this at the next revision, which there only is when it changes something. */
   #apply({ puts, deletes, deletePrefixes = [] }: Omit<Transaction, 'compares'>): void {
     const revision = this.#revision + 1n;
-    const before = new Map<string, bigint | undefined>();
+    const before = new Map<string, KeyValue | undefined>();
     const events: StoreEvent[] = puts.map(({ key, value }) => {
       const held = this.#entries.get(key);
       const entry = {
@@ -206,14 +213,14 @@ export class MemoryStore implements Store {
         modRevision: revision,
       };
       this.#entries.set(key, entry);
-      before.set(key, held?.modRevision);
+      before.set(key, held);
       return { kind: 'put', entry: copy(entry) };
     });
     const drop = (key: string): void => {
       const held = this.#entries.get(key);
       if (held === undefined) return;
       this.#entries.delete(key);
-      before.set(key, held.modRevision);
+      before.set(key, held);
       events.push({ kind: 'delete', key });
     };
     for (const key of deletes) drop(key);
@@ -261,4 +268,9 @@ function copy<T extends KeyValue | undefined>(entry: T): T {
 
 function keyOf(event: StoreEvent): string {
   return event.kind === 'put' ? event.entry.key : event.key;
+}
+
+function withPrevious(event: StoreEvent, { before }: Change): StoreEvent {
+  const previous = before.get(keyOf(event));
+  return previous === undefined ? event : { ...event, previous: copy(previous) };
 }

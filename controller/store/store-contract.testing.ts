@@ -60,6 +60,28 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
         expect(listing.revision).toBe(revision);
       });
 
+      it('tells what there was at an earlier revision, until history is compacted from there', async () => {
+        const first = await bench.put(`${bench.at}a`, `${bench.at}b`);
+        const second = await bench.commit({
+          puts: [{ key: `${bench.at}a`, value: bytes('2') }],
+          deletes: [`${bench.at}b`],
+        });
+        await bench.put(`${bench.at}c`);
+        const then = await bench.store.list(bench.at, never, first);
+        expect(then.revision).toBe(first);
+        expect(then.entries.map(({ key, value, modRevision }) => [key, textOf(value), modRevision])).toEqual([
+          [`${bench.at}a`, `${bench.at}a`, first],
+          [`${bench.at}b`, `${bench.at}b`, first],
+        ]);
+        await bench.under.compact(second.revision);
+        const { entries } = await bench.store.list(bench.at, never, second.revision);
+        expect(entries.map(({ key, value }) => [key, textOf(value)])).toEqual([[`${bench.at}a`, '2']]);
+        for (const at of [first, second.revision + 1_000n]) {
+          await expect(bench.store.list(bench.at, never, at)).rejects.toBeInstanceOf(StoreRefused);
+        }
+        await expect(bench.store.list(bench.at, never, 0n)).rejects.toThrow(RangeError);
+      });
+
       it('gives an empty listing at a revision', async () => {
         const revision = await bench.put(`${bench.at}other`);
         expect(await bench.store.list(`${bench.at}nothing/`, never)).toEqual({ entries: [], revision });

@@ -98,14 +98,26 @@ export type CommitResult =
       readonly found: readonly KeyValue[];
     };
 
-/** What happened to one key. Deleting a key that is not there is no event. */
+/**
+ * What happened to one key. Deleting a key that is not there is no event. `previous`: the key as it was right before, of
+ * a watch that asked for it; undefined: it was not there.
+ */
 export type StoreEvent =
-  { readonly kind: 'put'; readonly entry: KeyValue } | { readonly kind: 'delete'; readonly key: string };
+  | { readonly kind: 'put'; readonly entry: KeyValue; readonly previous?: KeyValue }
+  | { readonly kind: 'delete'; readonly key: string; readonly previous?: KeyValue };
 
 /** All events of one revision under the watched prefix; never part of a revision. */
 export interface WatchBatch {
   readonly revision: bigint;
   readonly events: readonly StoreEvent[];
+}
+
+/** What is to be watched: see Store.watch. */
+export interface WatchOptions {
+  readonly prefix: string;
+  readonly from: bigint;
+  readonly signal: AbortSignal;
+  readonly previous?: boolean;
 }
 
 /** A key, and the revision at which it was last written. */
@@ -132,8 +144,11 @@ export interface Store extends AsyncDisposable {
    */
   readonly operationsMax?: number;
   get(key: string, signal: AbortSignal): Promise<{ readonly entry: KeyValue | undefined; readonly revision: bigint }>;
-  /** Complete and from one revision, however large. */
-  list(prefix: string, signal: AbortSignal): Promise<Listing>;
+  /**
+   * Complete and from one revision, however large: the store's last, or `at`. Throws StoreRefused when the store is not
+   * at `at` yet, or has compacted its history from there.
+   */
+  list(prefix: string, signal: AbortSignal, at?: bigint): Promise<Listing>;
   /**
    * The keys under a prefix as they were at revision `at`, without values, in key order and some at a time. Throws
    * StoreRefused when the store is not there yet, or has compacted its history from there.
@@ -152,9 +167,10 @@ export interface Store extends AsyncDisposable {
   /**
    * Every event under `prefix` with a revision of at least `from`, once and in order, across broken connections.
    * `from` may lie in the future. Ends when the signal aborts, and survives any outage until then. Throws Compacted
-   * when history from there is gone: list again and watch from the listing's revision + 1.
+   * when history from there is gone: list again and watch from the listing's revision + 1. `previous`: each event is to
+   * come with what its key was before.
    */
-  watch(options: { prefix: string; from: bigint; signal: AbortSignal }): AsyncIterable<WatchBatch>;
+  watch(options: WatchOptions): AsyncIterable<WatchBatch>;
   /** A new lease. The signal is that of the asking: the lease lasts until it is disposed of, lost or abandoned. */
   grantLease(options: LeaseOptions, signal: AbortSignal): Promise<Lease>;
   /**

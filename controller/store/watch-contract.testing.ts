@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { pause } from '../../core/lifetime.js';
-import { Bench, bytes, eventsOf, never, putting, take, type StoreUnderTest } from './contract-bench.testing.js';
+import { Bench, bytes, eventsOf, never, putting, take, textOf, type StoreUnderTest } from './contract-bench.testing.js';
 import { Compacted, StoreUnavailable, type WatchBatch } from './store.js';
 
 export function describeWatch(name: string, open: () => Promise<StoreUnderTest>): void {
@@ -43,6 +43,33 @@ export function describeWatch(name: string, open: () => Promise<StoreUnderTest>)
           { key: `${bench.at}a`, createRevision: from, modRevision: from },
           { key: `${bench.at}a`, createRevision: from, modRevision: from + 1n },
         ]);
+      });
+
+      it('tells what a key was before, where that is asked for', async () => {
+        const from = await bench.put(`${bench.at}a`, `${bench.at}b`);
+        await bench.commit({ puts: [{ key: `${bench.at}a`, value: bytes('2') }], deletes: [`${bench.at}b`] });
+        await bench.commit({ puts: [{ key: `${bench.at}b`, value: bytes('3') }], deletePrefixes: [`${bench.at}a`] });
+        const asked = { prefix: bench.at, from, signal: never };
+        const batches = await take(bench.store.watch({ ...asked, previous: true }), ({ length }) => length === 3);
+        const told = batches.map(({ events }) =>
+          events.map(({ previous }) => previous && [textOf(previous.value), previous.createRevision - from]),
+        );
+        expect(batches.map(eventsOf)).toEqual([
+          [`+${bench.at}a=${bench.at}a`, `+${bench.at}b=${bench.at}b`],
+          [`+${bench.at}a=2`, `-${bench.at}b`],
+          [`+${bench.at}b=3`, `-${bench.at}a`],
+        ]);
+        expect(told).toEqual([
+          [undefined, undefined],
+          [
+            [`${bench.at}a`, 0n],
+            [`${bench.at}b`, 0n],
+          ],
+          [undefined, ['2', 0n]],
+        ]);
+        expect(batches[2]?.events[1]?.previous).toMatchObject({ key: `${bench.at}a`, modRevision: from + 1n });
+        const [first] = await take(bench.store.watch({ ...asked, from: from + 1n }), () => true);
+        expect(first?.events.map(({ previous }) => previous)).toEqual([undefined, undefined]);
       });
 
       it('tells only what begins with the prefix', async () => {
@@ -173,6 +200,21 @@ export function describeWatch(name: string, open: () => Promise<StoreUnderTest>)
         }
         const [batch] = await take(bench.store.watch({ prefix: bench.at, from: third, signal: never }), () => true);
         expect(batch?.revision).toBe(third);
+      });
+
+      it('leaves what keys were before the first revision that can be watched', async () => {
+        const first = await bench.put(`${bench.at}a`, `${bench.at}b`);
+        const second = await bench.commit({
+          puts: [{ key: `${bench.at}a`, value: bytes('2') }],
+          deletes: [`${bench.at}b`],
+        });
+        await bench.under.compact(first);
+        const from = second.revision;
+        const [batch] = await take(
+          bench.store.watch({ prefix: bench.at, from, signal: never, previous: true }),
+          () => true,
+        );
+        expect(batch?.events.map(({ previous }) => textOf(previous?.value))).toEqual([`${bench.at}a`, `${bench.at}b`]);
       });
 
       it('takes nothing from a listing, nor from a watch from there', async () => {

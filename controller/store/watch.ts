@@ -6,28 +6,33 @@
  * Memory is bounded by the stream's own flow control: nothing is read ahead of the consumer but what grpc-js buffers,
  * 16 answers. etcd keeps the rest as history, in at most 1,000 revisions an answer.
  */
-import type { IEvent, IWatchResponse } from 'etcd3';
+import type { IEvent, IKeyValue, IWatchResponse } from 'etcd3';
 import { step } from '../../core/fault.js';
 import { backoffMs, pause } from '../../core/lifetime.js';
 import { rangeOfPrefix, toKeyValue } from './etcd-codec.js';
 import type { EtcdConnection } from './etcd-connection.js';
-import { Compacted, StoreRefused, StoreUnavailable, type StoreEvent, type WatchBatch } from './store.js';
-
-export interface WatchOptions {
-  readonly prefix: string;
-  readonly from: bigint;
-  readonly signal: AbortSignal;
-}
+import {
+  Compacted,
+  StoreRefused,
+  StoreUnavailable,
+  type KeyValue,
+  type StoreEvent,
+  type WatchBatch,
+  type WatchOptions,
+} from './store.js';
 
 /** What one stream is asked for. */
 interface WatchRequest {
   readonly prefix: string;
   readonly next: bigint;
+  readonly previous: boolean;
 }
 
-/** See Store.watch. Equivalent to `etcdctl watch --prefix --rev=<from> <prefix>`, repeated after each break. */
+/**
+ * See Store.watch. Equivalent to `etcdctl watch --prefix --rev=<from> [--prev-kv] <prefix>`, repeated after each break.
+ */
 export async function* watch(connection: EtcdConnection, options: WatchOptions): AsyncGenerator<WatchBatch> {
-  const { prefix, from, signal } = options;
+  const { prefix, from, signal, previous = false } = options;
   if (from < 1n) throw new RangeError(`no revision ${String(from)}: the first is 1`);
   // Asked afresh each time: it changes during every await.
   const over = (): boolean => signal.aborted;
@@ -36,7 +41,10 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
     using opened = await connection.openWatch();
     // Nobody listens for that yet.
     if (over()) return;
-    for await (const response of responses(opened, { prefix, next, signal, patienceMs: connection.callTimeoutMs })) {
+    const request = { prefix, next, previous, signal, patienceMs: connection.callTimeoutMs };
+    for await (const response of responses(opened, request)) {
+      // Asked again from there, etcd says from where on there is history.
+      if (previous && lacksPrevious(response.events, next)) break;
       failures = 0;
       for (const batch of batchesOf(response.events, next)) {
         next = batch.revision + 1n;
@@ -56,16 +64,34 @@ export async function* watch(connection: EtcdConnection, options: WatchOptions):
 /** Sorts events into batches of one revision each, leaving out revisions before `next`. Pure. */
 function batchesOf(events: readonly IEvent[], next: bigint): WatchBatch[] {
   const batches: { readonly revision: bigint; readonly events: StoreEvent[] }[] = [];
-  for (const { type, kv } of events) {
+  for (const { type, kv, prev_kv } of events) {
     const revision = BigInt(kv.mod_revision);
     if (revision < next) continue;
+    const previous = toPrevious(prev_kv);
     const event: StoreEvent =
-      type === 'Delete' ? { kind: 'delete', key: kv.key.toString() } : { kind: 'put', entry: toKeyValue(kv) };
+      type === 'Delete'
+        ? { kind: 'delete', key: kv.key.toString(), ...previous }
+        : { kind: 'put', entry: toKeyValue(kv), ...previous };
     const last = batches.at(-1);
     if (last?.revision === revision) last.events.push(event);
     else batches.push({ revision, events: [event] });
   }
   return batches;
+}
+
+function toPrevious(kv: IKeyValue | null | undefined): { readonly previous?: KeyValue } {
+  return kv === null || kv === undefined ? {} : { previous: toKeyValue(kv) };
+}
+
+/**
+ * Whether an event that must have had a value before comes without: etcd looks it up when it sends the event, and leaves
+ * it out where history was compacted meanwhile. Pure.
+ */
+function lacksPrevious(events: readonly IEvent[], next: bigint): boolean {
+  return events.some(({ type, kv, prev_kv }) => {
+    if (toPrevious(prev_kv).previous !== undefined || BigInt(kv.mod_revision) < next) return false;
+    return type === 'Delete' || kv.create_revision !== kv.mod_revision;
+  });
 }
 
 /** The answers on one stream that carry events, until it breaks. */
@@ -102,8 +128,9 @@ async function* responses(
  * delete that happened at it (https://github.com/etcd-io/etcd/issues/19179, not repaired in 3.4); this way it is
  * refused as compacted.
  */
-function createRequest({ prefix, next }: WatchRequest) {
-  return { ...rangeOfPrefix(prefix), start_revision: String(next > 1n ? next - 1n : next) };
+function createRequest({ prefix, next, previous }: WatchRequest) {
+  const start_revision = String(next > 1n ? next - 1n : next);
+  return { ...rangeOfPrefix(prefix), start_revision, ...(previous ? { prev_kv: true } : {}) };
 }
 
 /** Why etcd ended a watch for good; undefined where a new one may be granted. */

@@ -53,12 +53,20 @@ export const sync: Bench = {
 
 /** Smaller for development: WEFT_BENCH_HOSTS=200,500, WEFT_BENCH_SECONDS=10; and WEFT_BENCH_SEED, WEFT_BENCH_PROFILE=DIRECTORY. */
 function scaleOf(env: NodeJS.ProcessEnv): Scale {
+  const hosts = (env['WEFT_BENCH_HOSTS'] ?? '200,500,1000').split(',');
   return {
-    hosts: (env['WEFT_BENCH_HOSTS'] ?? '200,500,1000').split(',').map(Number),
-    seconds: Number(env['WEFT_BENCH_SECONDS'] ?? 60),
-    seed: Number(env['WEFT_BENCH_SEED'] ?? 20_260_401),
+    // Networks of 200 hosts need as many.
+    hosts: hosts.map((text) => wholeNumber('WEFT_BENCH_HOSTS', text, 200)),
+    seconds: wholeNumber('WEFT_BENCH_SECONDS', env['WEFT_BENCH_SECONDS'] ?? '60', 1),
+    seed: wholeNumber('WEFT_BENCH_SEED', env['WEFT_BENCH_SEED'] ?? '20260401', 0),
     profile: env['WEFT_BENCH_PROFILE'],
   };
+}
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (!(number >= least)) throw new RangeError(`${name}: ${text} is no whole number of at least ${String(least)}`);
+  return number;
 }
 
 interface MeasureOptions extends Omit<Scale, 'hosts'> {

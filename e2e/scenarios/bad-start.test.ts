@@ -129,7 +129,7 @@ describe('a controller that cannot start says why', () => {
   });
 
   it.each([
-    [{ '--listen': 'nonsense' }, /'nonsense' is invalid\. expected HOST:PORT/],
+    [{ '--listen': 'nonsense' }, /'nonsense' is invalid: expected HOST:PORT/],
     [{ '--pool': '10.0.0.0/8' }, /expected CIDR\/SIZE/],
     [{ '--etcd-endpoints': 'http://127.0.0.1:1' }, /over TLS only/],
     [{ '--etcd-endpoints': 'https://127.0.0.1:1' }, /needs --etcd-ca, --etcd-cert and --etcd-key/],

@@ -19,7 +19,7 @@ const IO = '^(node:)?(fs|child_process|cluster|dgram|dns|http|http2|https|readli
 const ROOMS = {
   controller: [
     ['api'],
-    ['upkeep', 'backup'],
+    ['upkeep', 'backup', 'liveness'],
     ['fanout', 'commit'],
     ['domain'],
     ['cache', 'etcd'],

@@ -144,6 +144,8 @@ class KernellessAgent implements AsyncDisposable {
       case 'inSync':
         this.#join();
         return [...this.#report(), { $case: 'ack', value: { revision: message.value.revision, notices: [] } }];
+      case 'liveness':
+        return [];
     }
   }
 

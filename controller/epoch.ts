@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/daemon/log.js';
-import { aborted, inBackground, isAborted } from '../core/lifetime.js';
+import { newControllerId } from '../core/ids.js';
+import { aborted, deferred, inBackground, isAborted, unlessAborted } from '../core/lifetime.js';
 import { agentSyncService } from './api/agent-sync-service.js';
 import { clusterService } from './api/cluster-service.js';
 import { endpointService } from './api/endpoint-service.js';
@@ -21,7 +22,9 @@ import { Declarations } from './upkeep/declarations.js';
 import type { Settings } from './domain/settings.js';
 import { defaultPools, type SubnetPool } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd/etcd-status.js';
-import { Fanout } from './fanout/fanout.js';
+import { Fanout, stopping } from './fanout/fanout.js';
+import { HostLeases } from './liveness/host-leases.js';
+import { stayRegistered } from './liveness/registration.js';
 import { HistoryTrimmer } from './upkeep/history.js';
 import { untilMetaChanges, type Meta } from './meta.js';
 import type { ControllerMetrics } from './metrics.js';
@@ -31,6 +34,8 @@ import { StoreUnavailable, type Compare, type Store } from './store/store.js';
 
 /** What epochs share. */
 export interface EpochOptions {
+  /** This controller's. */
+  readonly name: string;
   readonly store: Store;
   readonly log: Logger;
   readonly clock: Clock;
@@ -45,6 +50,8 @@ export interface EpochOptions {
   readonly restores: Restores;
   /** Milliseconds for which hosts are waited for after a restore; the default where undefined. */
   readonly declarePatienceMs?: number;
+  /** Milliseconds without a sign of life after which a host counts as gone; the default where undefined. */
+  readonly hostLeaseMs?: number;
 }
 
 export interface Epoch extends AsyncDisposable {
@@ -54,6 +61,8 @@ export interface Epoch extends AsyncDisposable {
   /** The revision that is known here, and agents that follow. */
   readonly revision: () => bigint;
   readonly streams: () => number;
+  /** Tells the other controllers that this one serves, and where it is reached: `host:port`. */
+  register(address: string): void;
   /** Ends every agent's stream, which do not end by themselves. */
   dismiss(): void;
 }
@@ -71,6 +80,7 @@ function openRestoring({ store, serve, readEtcd, restores }: EpochOptions, meta:
     over: waiting.done,
     revision: () => meta.metaRevision,
     streams: () => 0,
+    register: () => undefined,
     dismiss: () => undefined,
     [Symbol.asyncDispose]: () => waiting[Symbol.asyncDispose](),
   };
@@ -91,6 +101,23 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
   const fence = (): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision });
   const committer = new Committer({ store, cache, observer: metrics.commit, clock, settings, fence });
+  const controllerId = newControllerId();
+  const leases = new HostLeases({ store, cache, committer, controllerId, log, ttlMs: options.hostLeaseMs });
+  const address = deferred<string>();
+  const registering = inBackground(async (ended) => {
+    await stayRegistered(
+      {
+        ...{ store, id: controllerId, name: options.name, address: await unlessAborted(address.promise, ended) },
+        ...{ startTimeMs: clock.now().getTime(), fence, log },
+        whileRegistered: async () => undefined,
+        onLost: () => {
+          // Where there are others, agents are better off with them: what this one tells is old, and their own leases end.
+          if ([...cache.view.controllers.keys()].some((id) => id !== controllerId)) fanout.dismiss(stopping());
+        },
+      },
+      ended,
+    );
+  });
   const trimmer = new HistoryTrimmer({ store, log, records: options.historyRecords, fence });
   const trimming = inBackground((ended) => trimmer.run(ended));
   const waited = await hasWaited(store, epoch, signal);
@@ -109,19 +136,20 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const pools = options.pools.length > 0 ? options.pools : defaultPools(clusterId);
   const services: Services = {
     network: networkService(serve, { cache, committer: gated, clock, pools }),
-    endpoint: endpointService(serve, { store, cache, committer: gated, clock, fanout }),
+    endpoint: endpointService(serve, { store, cache, committer: gated, clock }),
     host: hostService(serve, { cache, fanout }),
     cluster: clusterService(serve, {
       ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),
     }),
-    agentSync: agentSyncService(serve, { cache, committer, fanout, meta, observer: metrics.sync }),
+    agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
   };
   return {
     services,
     over: Promise.race([following.done, auditing.done, trimming.done]),
     revision: () => cache.view.revision,
     streams: () => fanout.size,
+    register: address.resolve,
     dismiss: () => {
       fanout[Symbol.dispose]();
     },
@@ -129,6 +157,8 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       fanout[Symbol.dispose]();
       declarations[Symbol.dispose]();
       scarcity[Symbol.dispose]();
+      await leases[Symbol.asyncDispose]();
+      await registering[Symbol.asyncDispose]();
       await trimming[Symbol.asyncDispose]();
       await auditing[Symbol.asyncDispose]();
       await following[Symbol.asyncDispose]();

@@ -19,6 +19,7 @@ import { keepUp } from './etcd/etcd-upkeep.js';
 import { openExternalEtcd } from './etcd/external-etcd.js';
 import { UnusableStore, loadOrCreateMeta } from './meta.js';
 import { createMetrics } from './metrics.js';
+import { advertised } from './advertised.js';
 import { parseOptions, type IssueOptions, type RunOptions } from './options.js';
 import { serveCluster } from './serving.js';
 import { EmbeddedEtcd } from './store/embedded-etcd.js';
@@ -77,6 +78,7 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
     {
       ...{ store, log, clock: systemClock, metrics, restores },
       ...{ settings: options.settings, historyRecords: options.historyRecords, pools: options.pools },
+      ...{ name, addressAt: (port: number) => advertised(options, port) },
       serve: new Serve({ log, observer: metrics.serve }),
       readEtcd: (until) => readEtcd(etcd, until),
       loadMeta: () => inPlainWords(loadOrCreateMeta(store, log, signal)),

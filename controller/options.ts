@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly command: 'run';
   readonly dataDir: string;
   readonly listen: HostPort;
+  /** Where others reach it; undefined: what `listen` and the machine say. */
+  readonly advertise: HostPort | undefined;
   readonly name: string;
   /** Undefined: an etcd of the controller's own. */
   readonly etcd: ExternalEtcd | undefined;
@@ -77,6 +79,7 @@ export function parseOptions(
         .argParser(hostPort)
         .default({ host: '::', port: DEFAULT_CONTROLLER_PORT }, `[::]:${String(DEFAULT_CONTROLLER_PORT)}`),
     )
+    .addOption(new Option('--advertise <host:port>', 'where the other controllers reach this one').argParser(hostPort))
     .option('--name <name>', "this controller's name", name, defaultName())
     .option('--etcd-endpoints <urls>', 'use this etcd (https://host:port[,...]) instead of an embedded one', urls)
     .option('--etcd-ca <file>', "the CA of etcd's certificates")
@@ -161,6 +164,7 @@ export function parseOptions(
 interface RunFlags {
   readonly dataDir: string;
   readonly listen: HostPort;
+  readonly advertise?: HostPort;
   readonly name: string;
   readonly etcdEndpoints?: readonly string[];
   readonly etcdCa?: string;
@@ -195,7 +199,17 @@ function toRunOptions(flags: RunFlags, command: Command): RunOptions {
     return command.error('error: --etcd-ca, --etcd-cert and --etcd-key go with --etcd-endpoints');
   }
   return {
-    ...{ command: 'run', dataDir, listen, name: ownName, etcd, etcdBinary, pools, logLevel },
+    ...{
+      command: 'run',
+      dataDir,
+      listen,
+      advertise: flags.advertise,
+      name: ownName,
+      etcd,
+      etcdBinary,
+      pools,
+      logLevel,
+    },
     settings: {
       ...{ quarantineMs: quarantine * 1_000, historyMs: history * HOUR_MS },
       ...{ endpointsPerNetwork, endpointsPerHost },

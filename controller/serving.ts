@@ -8,6 +8,8 @@ import type { Meta } from './meta.js';
 export interface ServingOptions extends EpochOptions {
   readonly loadMeta: () => Promise<Meta>;
   readonly listen: (services: Offer) => Promise<RunningServer>;
+  /** Where others reach this controller, which listens at this port: `host:port`. */
+  readonly addressAt: (port: number) => string;
   /** Called with each epoch that is served. */
   readonly onReady: (epoch: Epoch, meta: Meta, server: RunningServer) => void;
 }
@@ -22,6 +24,7 @@ export async function serveCluster(options: ServingOptions, signal: AbortSignal)
       if (epoch === undefined) return;
       if (server === undefined) server = await options.listen(epoch.services);
       else server.offer(epoch.services);
+      epoch.register(options.addressAt(server.port));
       options.onReady(epoch, meta, server);
       await Promise.race([aborted(signal), epoch.over]);
       // Before the server: it would wait for the agents' streams.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { systemClock } from '../core/clock.js';
-import { newHostId, type HostId } from '../core/ids.js';
+import { newControllerId, newHostId, type ControllerId, type HostId } from '../core/ids.js';
 import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
 import { CHANNEL_OPTIONS, CONTROLLER_SERVER_NAME } from '../proto/channel.js';
 import {
@@ -37,6 +37,7 @@ import type { EtcdReport } from './etcd/etcd-status.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
 import type { Principal } from './identity/principal.js';
+import { HostLeases } from './liveness/host-leases.js';
 import { loadOrCreateMeta, type Meta } from './meta.js';
 import { createMetrics } from './metrics.js';
 import { objectKey } from './store/keys.js';
@@ -96,6 +97,7 @@ export const NO_ETCD: EtcdReport = {
 export interface Harness extends AsyncDisposable {
   readonly brain: Brain;
   readonly fanout: Fanout;
+  readonly controllerId: ControllerId;
   readonly port: number;
   readonly ca: CertificateAuthority;
   /** Everything a client can call, as this principal. */
@@ -105,7 +107,7 @@ export interface Harness extends AsyncDisposable {
 /** A whole controller on `store`, listening on loopback. */
 export async function openController(
   store: Store,
-  options: { readonly graceMs?: number; readonly settings?: Partial<Settings> } = {},
+  options: { readonly graceMs?: number; readonly hostLeaseMs?: number; readonly settings?: Partial<Settings> } = {},
 ): Promise<Harness> {
   const brain = await openBrain(store, options.settings);
   const { cache, committer } = brain;
@@ -122,24 +124,27 @@ export async function openController(
     ...{ ca, subject: { role: 'controller', name: 'c1' }, usage: 'both', days: 1 },
     sans: { dns: [CONTROLLER_SERVER_NAME], ip: [] },
   });
+  const controllerId = newControllerId();
+  const ttlMs = options.hostLeaseMs;
+  const leases = new HostLeases({ store, cache, committer, controllerId, log: SILENT, ttlMs });
   const declarations = new Declarations({ view: () => cache.view, epoch, clock: systemClock, log: SILENT });
   const restores = new Restores({ store, directory: tmpdir() });
   const server = await listen({
     ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
-      endpoint: endpointService(serve, { store, cache, committer, clock: systemClock, fanout }),
+      endpoint: endpointService(serve, { store, cache, committer, clock: systemClock }),
       host: hostService(serve, { cache, fanout }),
       cluster: clusterService(serve, {
         ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
       }),
-      agentSync: agentSyncService(serve, { cache, committer, fanout, meta, observer: metrics.sync }),
+      agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
     },
   });
   const clients: TestClient[] = [];
   return {
-    ...{ brain, fanout, ca, port: server.port },
+    ...{ brain, fanout, controllerId, ca, port: server.port },
     client: async (principal) => {
       const pair = await issue({ ca, subject: principal, sans: { dns: [], ip: [] }, usage: 'client', days: 1 });
       const client = new TestClient(server.port, { ca: ca.cert, ...pair });
@@ -149,6 +154,7 @@ export async function openController(
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) client[Symbol.dispose]();
       fanout[Symbol.dispose]();
+      await leases[Symbol.asyncDispose]();
       declarations[Symbol.dispose]();
       await server[Symbol.asyncDispose]();
       await brain[Symbol.asyncDispose]();

@@ -65,6 +65,12 @@ export interface Endpoint {
   readonly createTimeMs: number;
 }
 
+export type HostAvailability = 'active' | 'drained';
+export type HostAbsence = 'none' | 'lost' | 'fenced';
+
+/** What a host has before anything happened to it. */
+export const PRESENT = { availability: 'active', incarnation: 1, absence: 'none' } as const satisfies Partial<Host>;
+
 export interface Host {
   readonly id: HostId;
   readonly name: string;
@@ -77,6 +83,12 @@ export interface Host {
   readonly prefixes: readonly Cidr[];
   /** The last epoch in which it said what it runs; empty: it has not been asked yet. */
   readonly declaredEpoch: string;
+  /** `drained`: no new endpoints come to be on it. */
+  readonly availability: HostAvailability;
+  /** From 1; one more each time it is fenced. */
+  readonly incarnation: number;
+  /** `lost`: missed, and given time to come back. `fenced`: nobody listens to it any more. */
+  readonly absence: HostAbsence;
   readonly revision: bigint;
 }
 

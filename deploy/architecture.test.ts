@@ -34,6 +34,7 @@ const BROKEN: Readonly<Record<string, readonly [file: string, line: string]>> = 
   'rooms-controller-api': ['controller/api/upward.ts', "export { b } from '../main.js';"],
   'rooms-controller-upkeep': ['controller/upkeep/upward.ts', "export { b } from '../api/b.js';"],
   'rooms-controller-backup': ['controller/backup/upward.ts', "export { b } from '../api/b.js';"],
+  'rooms-controller-liveness': ['controller/liveness/upward.ts', "export { b } from '../api/b.js';"],
   'rooms-controller-commit': ['controller/commit/across.ts', "export { b } from '../fanout/b.js';"],
   'rooms-controller-etcd': ['controller/etcd/upward.ts', "export { b } from '../domain/b.js';"],
   'rooms-controller-fanout': ['controller/fanout/upward.ts', "export { b } from '../api/b.js';"],

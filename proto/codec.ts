@@ -6,11 +6,26 @@ import { parseCidr, parseIp, type Cidr, type IpAddress } from '../core/address.j
 import type { Change } from '../core/fold.js';
 import { parseEndpointId, parseHostId, parseNetworkId } from '../core/ids.js';
 import { parseMac } from '../core/mac.js';
-import type { Endpoint, EndpointState, Host, Network, Peer, Subnet } from '../core/model.js';
+import {
+  PRESENT,
+  type Endpoint,
+  type EndpointState,
+  type Host,
+  type HostAbsence,
+  type HostAvailability,
+  type Network,
+  type Peer,
+  type Subnet,
+} from '../core/model.js';
 import { isName } from '../core/name.js';
 import type { NetworkChange, NetworkDrop, Peer as PeerMessage } from './gen/weft/v1/agent_sync.js';
 import { EndpointState as WireState, type Endpoint as EndpointMessage } from './gen/weft/v1/endpoint.js';
-import { HostState, type Host as HostMessage } from './gen/weft/v1/host.js';
+import {
+  HostAbsence as WireAbsence,
+  HostAvailability as WireAvailability,
+  HostState,
+  type Host as HostMessage,
+} from './gen/weft/v1/host.js';
 import type { Network as NetworkMessage, Subnet as SubnetMessage } from './gen/weft/v1/network.js';
 
 /** A message that no correct peer sends. `field` is its path. */
@@ -138,9 +153,33 @@ function decodeState(wire: WireState): EndpointState {
 }
 
 /** The host as it is stored; what only a running controller knows (state, acked revision, problems) is left empty. */
-export function encodeHost({ prefixes, ...host }: Host): HostMessage {
+const WIRE_AVAILABILITY: Readonly<Record<HostAvailability, WireAvailability>> = {
+  active: WireAvailability.HOST_AVAILABILITY_ACTIVE,
+  drained: WireAvailability.HOST_AVAILABILITY_DRAINED,
+};
+
+const WIRE_ABSENCE: Readonly<Record<HostAbsence, WireAbsence>> = {
+  none: WireAbsence.HOST_ABSENCE_NONE,
+  lost: WireAbsence.HOST_ABSENCE_LOST,
+  fenced: WireAbsence.HOST_ABSENCE_FENCED,
+};
+
+/** What the wire's value stands for; `unsaid` where it says nothing. Throws WireError. */
+function decodeWord<Word extends string>(
+  field: string,
+  wire: number,
+  { words, unsaid }: { readonly words: Readonly<Record<Word, number>>; readonly unsaid: Word },
+): Word {
+  if (wire === 0) return unsaid;
+  for (const word in words) if (words[word] === wire) return word;
+  throw new WireError(field, wire);
+}
+
+export function encodeHost({ prefixes, availability, absence, ...host }: Host): HostMessage {
   return {
     ...host,
+    availability: WIRE_AVAILABILITY[availability],
+    absence: WIRE_ABSENCE[absence],
     prefixes: [...prefixes],
     state: HostState.HOST_STATE_UNSPECIFIED,
     ackedRevision: 0n,
@@ -150,7 +189,7 @@ export function encodeHost({ prefixes, ...host }: Host): HostMessage {
 
 /** Throws WireError. */
 export function decodeHost(message: HostMessage): Host {
-  const { name, number, version, declaredEpoch, revision } = message;
+  const { name, number, version, declaredEpoch, revision, incarnation } = message;
   if (!isName(name)) throw new WireError('host.name', name);
   return {
     id: need('host.id', message.id, parseHostId),
@@ -160,6 +199,12 @@ export function decodeHost(message: HostMessage): Host {
     version,
     prefixes: message.prefixes.map((text) => need('host.prefixes', text, parseCidr)),
     declaredEpoch,
+    availability: decodeWord('host.availability', message.availability, {
+      ...{ words: WIRE_AVAILABILITY, unsaid: PRESENT.availability },
+    }),
+    // Of a host that was written before there were any.
+    incarnation: incarnation === 0 ? PRESENT.incarnation : incarnation,
+    absence: decodeWord('host.absence', message.absence, { words: WIRE_ABSENCE, unsaid: PRESENT.absence }),
     revision,
   };
 }

@@ -60,6 +60,7 @@ export class StreamReader {
           requestIds,
         };
       }
+      case 'liveness':
       case undefined:
         // A newer controller may say what this agent does not understand, and does not need.
         return NONE;

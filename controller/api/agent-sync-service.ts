@@ -1,5 +1,6 @@
 /** AgentSyncService: see proto/weft/v1/agent_sync.proto. One host's stream, from hello to its end. */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { randomUUID } from 'node:crypto';
 import type { Cidr } from '../../core/address.js';
 import { asError, WeftError, invalid } from '../../core/errors.js';
 import type { HostId } from '../../core/ids.js';
@@ -18,6 +19,7 @@ import { registerHost, updateHost } from '../domain/host.js';
 import type { Fanout } from '../fanout/fanout.js';
 import type { Session, SessionStream } from '../fanout/session.js';
 import { clusterDiffers, originOf } from '../domain/origin.js';
+import type { HostLeases } from '../liveness/host-leases.js';
 import type { Meta } from '../meta.js';
 import { takeDeclaration } from './declaration.js';
 import { readHello, readPrefixes } from './read-hello.js';
@@ -29,6 +31,7 @@ export interface AgentSyncServiceOptions {
   readonly cache: Cache;
   readonly committer: Committer;
   readonly fanout: Fanout;
+  readonly leases: HostLeases;
   readonly observer: SyncObserver;
   readonly meta: Meta;
 }
@@ -114,7 +117,7 @@ class AgentStream {
   }
 
   async #follow(hello: Hello): Promise<void> {
-    const { committer, cache, fanout, meta } = this.#options;
+    const { committer, cache, fanout, leases, meta } = this.#options;
     const { epoch } = meta;
     const command = readHello(hello, this.#info.principal);
     const signal = anySignal(this.#info.signal, this.#ended.signal);
@@ -130,9 +133,17 @@ class AgentStream {
       { requestId, signal },
     );
     signal.throwIfAborted();
+    // Known to every controller before the host is told: its requests may go to any of them.
+    const session = randomUUID();
+    await leases.hold({
+      ...{ hostId: host.id, session, requestId, signal },
+      onReplaced: () => {
+        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
+      },
+    });
     this.#reports = new Reports({ cache, committer, hostId: host.id, signal, log });
     this.#session = fanout.open({
-      host,
+      ...{ id: session, host },
       declare,
       stream: this.#toSessionStream(),
       onBroken: (error) => {

@@ -1,6 +1,7 @@
 /** Making endpoints, for Create and BatchCreate alike: from a request to what became of it. */
 import { WeftError, invalid } from '../../core/errors.js';
-import type { Endpoint, Host } from '../../core/model.js';
+import { parseNetworkId } from '../../core/ids.js';
+import type { Endpoint, Host, Network } from '../../core/model.js';
 import { encodeEndpoint } from '../../proto/codec.js';
 import type {
   BatchCreateEndpointsRequest,
@@ -10,12 +11,12 @@ import type {
 } from '../../proto/gen/weft/v1/endpoint.js';
 import { toStatus } from '../../proto/status.js';
 import type { Cache } from '../cache/cache.js';
-import type { View } from '../cache/view.js';
 import type { Commits, Outcome } from '../commit/commit.js';
 import { createEndpoint } from '../domain/endpoint.js';
-import type { Fanout } from '../fanout/fanout.js';
 import type { Principal } from '../identity/principal.js';
-import { findHost, findNetwork } from './reads.js';
+import { findHost, findNetwork, findOrCatchUp, lookUpNetwork } from './reads.js';
+import { guardKey, objectKey } from '../store/keys.js';
+import type { Store } from '../store/store.js';
 import { toWeftError, type CallInfo } from './serve.js';
 import { parseCreateEndpoint, toCommand } from './validate-endpoint.js';
 import { quote } from './validate.js';
@@ -24,21 +25,23 @@ import { quote } from './validate.js';
 const BATCH_MAX = 1_000;
 
 export interface EndpointMaking {
+  readonly store: Pick<Store, 'get'>;
   readonly cache: Cache;
   readonly committer: Commits;
-  readonly fanout: Fanout;
 }
 
 /** Makes one endpoint. Throws WeftError: what is wrong with the request, or the rule's refusal. */
 export async function makeEndpoint(
-  { cache, committer, fanout }: EndpointMaking,
+  making: EndpointMaking,
   request: CreateEndpointRequest,
   info: CallInfo,
 ): Promise<Outcome<Endpoint>> {
+  const { cache, committer } = making;
   const wish = parseCreateEndpoint(request);
-  const host = hostFor(cache.view, wish.host, info.principal);
-  if (info.principal.role === 'host') refuseStale(fanout, host, request.session);
-  const network = findNetwork(cache.view, wish.network);
+  const host = await hostFor(making, wish.host, info);
+  if (info.principal.role === 'host')
+    await refuseStale(making, host, { session: request.session, signal: info.signal });
+  const network = await networkFor(making, wish.network, info.signal);
   const command = toCommand(wish, { networkId: network.id, hostId: host.id });
   const outcome = await committer.run((context) => createEndpoint(context, command), info);
   const { id, sandbox, addresses } = outcome.result;
@@ -89,19 +92,34 @@ function within(path: string, error: WeftError): WeftError {
 }
 
 /** The host an endpoint is for: the one named, or the one that asks. A host asks for itself only. */
-function hostFor(view: View, reference: string | undefined, principal: Principal): Host {
+async function hostFor(making: EndpointMaking, reference: string | undefined, info: CallInfo): Promise<Host> {
+  const { principal } = info;
   if (principal.role !== 'host') {
     if (reference === undefined) throw new WeftError(invalid('host', 'name or id is missing'));
-    return findHost(view, reference);
+    return findHost(making.cache.view, reference);
   }
-  const own = ownHost(view, principal);
-  if (reference !== undefined && findHost(view, reference).id !== own.id) throw new WeftError(foreign(principal));
+  const own = await ownHost(making, info);
+  if (reference !== undefined && findHost(making.cache.view, reference).id !== own.id) {
+    throw new WeftError(foreign(principal));
+  }
   return own;
 }
 
+/** The network that is named, also where it has come to be elsewhere a moment ago. */
+async function networkFor(making: EndpointMaking, reference: string, signal: AbortSignal): Promise<Network> {
+  const id = parseNetworkId(reference);
+  const find = (): Network | undefined => lookUpNetwork(making.cache.view, reference);
+  const keys = [...(id === undefined ? [] : [objectKey.network(id)]), guardKey.networkName(reference)];
+  return (await findOrCatchUp(making, { find, keys, signal })) ?? findNetwork(making.cache.view, reference);
+}
+
 /** The host that asks. Throws WeftError SESSION_STALE when it has never opened a stream. */
-export function ownHost(view: View, principal: Principal): Host {
-  const host = view.hostNamed(principal.name);
+export async function ownHost(
+  making: Pick<EndpointMaking, 'store' | 'cache'>,
+  { principal, signal }: CallInfo,
+): Promise<Host> {
+  const find = (): Host | undefined => making.cache.view.hostNamed(principal.name);
+  const host = await findOrCatchUp(making, { find, keys: [guardKey.hostName(principal.name)], signal });
   if (host !== undefined) return host;
   throw new WeftError({
     reason: 'SESSION_STALE',
@@ -116,9 +134,18 @@ function foreign(principal: Principal) {
   };
 }
 
-/** An agent that was replaced, or is cut off, does not know what the state says now. */
-function refuseStale(fanout: Fanout, host: Host, session: string): void {
-  if (session !== '' && fanout.sessionOf(host.id)?.id === session) return;
+/**
+ * An agent that was replaced, or is cut off, does not know what the state says now. Its stream may be at another
+ * controller, and have begun a moment ago.
+ */
+async function refuseStale(
+  making: EndpointMaking,
+  host: Host,
+  { session, signal }: { readonly session: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const find = () => (making.cache.view.alive.get(host.id)?.session === session ? session : undefined);
+  const keys = [objectKey.alive(host.id)];
+  if (session !== '' && (await findOrCatchUp(making, { find, keys, signal })) !== undefined) return;
   throw new WeftError({
     reason: 'SESSION_STALE',
     message: `this is not the current session of host ${host.name}; its agent has to follow the state first`,

@@ -24,13 +24,13 @@ import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
 import type { Commits } from '../commit/commit.js';
 import { deleteEndpoint, endpointNotFound } from '../domain/endpoint.js';
-import type { Fanout } from '../fanout/fanout.js';
 import type { Store } from '../store/store.js';
 import { addressHistory } from './address-history.js';
 import { makeEndpoint, makeEndpoints, ownHost } from './create-endpoint.js';
 import { oneOf, partOf, prefixOf, readFilters, type FilterKind } from './filters.js';
 import { readPage, takePage } from './page.js';
-import { findHost, findNetwork, viewAt } from './reads.js';
+import { guardKey } from '../store/keys.js';
+import { findHost, findNetwork, findOrCatchUp, viewAt } from './reads.js';
 import type { Serve } from './serve.js';
 import { Checker, quote } from './validate.js';
 
@@ -51,7 +51,6 @@ export interface EndpointServiceOptions {
   readonly cache: Cache;
   readonly committer: Commits;
   readonly clock: Clock;
-  readonly fanout: Fanout;
 }
 
 export function endpointService(serve: Serve, options: EndpointServiceOptions): EndpointServiceServer {
@@ -115,7 +114,10 @@ export function endpointService(serve: Serve, options: EndpointServiceOptions): 
       async (request, info) => {
         const id = readId(request.id);
         const { principal } = info;
-        const hostId = principal.role === 'host' ? ownHost(cache.view, principal).id : undefined;
+        const hostId = principal.role === 'host' ? (await ownHost(options, info)).id : undefined;
+        // A host that is told there is none forgets it: it must be true of every controller.
+        const find = () => cache.view.endpoints.get(id);
+        await findOrCatchUp(options, { find, keys: [guardKey.endpoint(id)], signal: info.signal });
         const { result } = await committer.run((context) => deleteEndpoint(context, { id, hostId }), info);
         info.log.info({ endpointId: id, revision: result }, 'endpoint marked as removing');
         return { revision: result };

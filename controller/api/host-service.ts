@@ -58,11 +58,12 @@ export function toMessages(fanout: Fanout, hosts: readonly Host[]): HostMessage[
 
 function toMessage(fanout: Fanout, host: Host, collisions: readonly Problem[]): HostMessage {
   const session = fanout.sessionOf(host.id);
-  const message = encodeHost(host);
-  if (session === undefined) return { ...message, state: HostState.HOST_STATE_UNREACHABLE, problems: [...collisions] };
+  const isAlive = fanout.view.alive.has(host.id);
+  const state = isAlive ? HostState.HOST_STATE_READY : HostState.HOST_STATE_UNREACHABLE;
+  const message = { ...encodeHost(host), state };
+  if (session === undefined) return { ...message, problems: [...collisions] };
   return {
     ...message,
-    state: HostState.HOST_STATE_READY,
     // With nothing open, it has everything there is.
     ackedRevision: session.openRevision === undefined ? fanout.view.revision : session.ackedRevision,
     problems: [...session.problems, ...collisions].map((problem) => ({ ...problem })),

@@ -7,6 +7,7 @@ import type { Cache } from '../cache/cache.js';
 import type { View } from '../cache/view.js';
 import { hostNotFound } from '../domain/endpoint.js';
 import { networkNotFound } from '../domain/network.js';
+import type { Store } from '../store/store.js';
 
 /** Milliseconds a read waits for its `min_revision`. */
 const CATCH_UP_MS = 5_000;
@@ -25,10 +26,35 @@ export async function viewAt(cache: Cache, minRevision: bigint, signal: AbortSig
   return cache.view;
 }
 
+/**
+ * What `find` finds in the view. Where that is nothing, and the store has one of the keys, the view is brought to where
+ * that was written, and it is looked for once more: whoever asks may know what another controller wrote a moment ago.
+ */
+export async function findOrCatchUp<T>(
+  { store, cache }: { readonly store: Pick<Store, 'get'>; readonly cache: Cache },
+  sought: { readonly find: () => T | undefined; readonly keys: readonly string[]; readonly signal: AbortSignal },
+): Promise<T | undefined> {
+  const { find, keys, signal } = sought;
+  const found = find();
+  if (found !== undefined) return found;
+  for (const key of keys) {
+    const { entry } = await store.get(key, signal);
+    if (entry === undefined) continue;
+    await viewAt(cache, entry.modRevision, signal);
+    return find();
+  }
+  return undefined;
+}
+
+/** The network with this id or name; undefined: there is none. */
+export function lookUpNetwork(view: View, reference: string): Network | undefined {
+  const id = parseNetworkId(reference);
+  return (id === undefined ? undefined : view.networks.get(id)) ?? view.networkNamed(reference);
+}
+
 /** The network with this id or name. Throws WeftError NETWORK_NOT_FOUND. */
 export function findNetwork(view: View, reference: string): Network {
-  const id = parseNetworkId(reference);
-  const network = (id === undefined ? undefined : view.networks.get(id)) ?? view.networkNamed(reference);
+  const network = lookUpNetwork(view, reference);
   if (network === undefined) throw new WeftError(networkNotFound(reference));
   return network;
 }

@@ -50,8 +50,8 @@ const OPTIONS = {
   'grpc.max_concurrent_streams': 1_024,
   // MiB of one connection, mostly of answers that nobody has read yet: past it, it gets no further calls.
   'grpc-node.max_session_memory': 256,
-  // A host that vanished without a word is noticed within 15 s.
-  'grpc.keepalive_time_ms': 10_000,
+  // An agent that stands still, or vanished without a word, loses its stream within 9 s.
+  'grpc.keepalive_time_ms': 4_000,
   'grpc.keepalive_timeout_ms': 5_000,
 } as const;
 

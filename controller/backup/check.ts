@@ -21,13 +21,16 @@ interface HasIdentity {
   readonly identity: StoredMeta;
 }
 
+/** What has a lease says how things are at the moment; the identity has a place of its own. */
+const PASSING: ReadonlySet<string> = new Set(['meta', 'resting', 'controller', 'alive', 'grace']);
+
 /**
  * Whether a key is in backups: the cluster's identity has a place of its own in them, and what has a lease, or is kept
  * only to be looked at, is not in them.
  */
 export function isBackedUp(key: string): boolean {
   const kind = parseObjectKey(key)?.kind;
-  return kind === undefined ? isGuardKey(key) : kind !== 'meta' && kind !== 'resting';
+  return kind === undefined ? isGuardKey(key) : !PASSING.has(kind);
 }
 
 /**
@@ -83,7 +86,9 @@ function checkEntry(entry: BackupEntry, newest: bigint): 'network' | 'endpoint' 
   }
   try {
     const object = readObject(entry);
-    return object === undefined || object.kind === 'resting' ? undefined : object.kind;
+    return object?.kind === 'network' || object?.kind === 'endpoint' || object?.kind === 'host'
+      ? object.kind
+      : undefined;
   } catch (error) {
     throw refused(`${name} holds what cannot be read`, error);
   }

@@ -14,7 +14,7 @@ import type { Endpoint, Host, Network } from '../../core/model.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
 import { StoreRefused, StoreUnavailable, type Store } from '../store/store.js';
 import type { Cache } from './cache.js';
-import { readObject, type Resting } from './objects.js';
+import { readObject, type Alive, type Controller, type Grace, type Resting } from './objects.js';
 import type { View } from './view.js';
 
 /** What happens, for the metrics. `skipped`: the store did not answer, or has compacted its history from there. */
@@ -177,6 +177,9 @@ interface Snapshot extends Pick<View, 'revision'> {
   readonly hosts: readonly Host[];
   readonly endpoints: readonly Endpoint[];
   readonly resting: readonly Resting[];
+  readonly controllers: readonly Controller[];
+  readonly alive: readonly Alive[];
+  readonly graces: readonly Grace[];
 }
 
 /** Only references, for the objects themselves never change: some milliseconds for 100,000. */
@@ -187,6 +190,9 @@ function snapshotOf(view: View): Snapshot {
     hosts: [...view.hosts.values()],
     endpoints: [...view.endpoints.values()],
     resting: [...view.resting()],
+    controllers: [...view.controllers.values()],
+    alive: [...view.alive.values()],
+    graces: [...view.graces.values()],
   };
 }
 
@@ -200,11 +206,15 @@ async function byKey(snapshot: Snapshot): Promise<Map<string, bigint>> {
   return revisions;
 }
 
-function* keysOf({ networks, hosts, endpoints, resting }: Snapshot): Generator<readonly [string, bigint]> {
+function* keysOf(snapshot: Snapshot): Generator<readonly [string, bigint]> {
+  const { networks, hosts, endpoints, resting, controllers, alive, graces } = snapshot;
   for (const { id, revision } of networks) yield [objectKey.network(id), revision];
   for (const { id, revision } of hosts) yield [objectKey.host(id), revision];
   for (const { networkId, id, revision } of endpoints) yield [objectKey.endpoint(networkId, id), revision];
   for (const { networkId, address, revision } of resting) yield [objectKey.resting(networkId, address), revision];
+  for (const { id, revision } of controllers) yield [objectKey.controller(id), revision];
+  for (const { hostId, revision } of alive) yield [objectKey.alive(hostId), revision];
+  for (const { hostId, revision } of graces) yield [objectKey.grace(hostId), revision];
 }
 
 /** Whether a key is one of those that the view has. */

@@ -63,7 +63,7 @@ describe('the cache over connections that break', () => {
       for (const { kind, before, after } of changes) {
         const value = after ?? before;
         if (value === undefined) continue;
-        const key = 'id' in value ? value.id : value.address;
+        const key = 'id' in value ? value.id : 'address' in value ? value.address : value.hostId;
         if (told.get(kind + key) !== before?.revision) wrong.push(`${kind} ${key}`);
         if (after === undefined) told.delete(kind + key);
         else told.set(kind + key, after.revision);

@@ -3,7 +3,7 @@ import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
 import { ipFromNumber, ipToNumber, parseIp } from '../../core/address.js';
 import { randomMac } from '../../core/mac.js';
 import { pause } from '../../core/lifetime.js';
-import type { Endpoint, Network } from '../../core/model.js';
+import { PRESENT, type Endpoint, type Network } from '../../core/model.js';
 import { objectKey } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
 import { StoreUnavailable, type Put, type WatchBatch } from '../store/store.js';
@@ -251,6 +251,7 @@ describe('the view', () => {
         version: '',
         prefixes: [],
         declaredEpoch: '',
+        ...PRESENT,
         revision: 1n,
       },
     });

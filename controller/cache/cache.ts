@@ -196,6 +196,15 @@ export class Cache {
       ...[...view.resting()]
         .filter(({ networkId, address }) => !keys.has(objectKey.resting(networkId, address)))
         .map(({ networkId, address }): Edit => ({ kind: 'drop', of: 'resting', networkId, address })),
+      ...[...view.controllers.keys()]
+        .filter((id) => !keys.has(objectKey.controller(id)))
+        .map((id): Edit => ({ kind: 'drop', of: 'controller', id })),
+      ...[...view.alive.keys()]
+        .filter((hostId) => !keys.has(objectKey.alive(hostId)))
+        .map((hostId): Edit => ({ kind: 'drop', of: 'alive', hostId })),
+      ...[...view.graces.keys()]
+        .filter((hostId) => !keys.has(objectKey.grace(hostId)))
+        .map((hostId): Edit => ({ kind: 'drop', of: 'grace', hostId })),
     ];
     // An object that is in the view as it was last written need not be read again.
     const puts = entries
@@ -220,6 +229,12 @@ export class Cache {
         return this.#view.endpointsOf(ref.networkId).get(ref.id);
       case 'resting':
         return this.#view.restingIn(ref.networkId).get(ref.address);
+      case 'controller':
+        return this.#view.controllers.get(ref.id);
+      case 'alive':
+        return this.#view.alive.get(ref.hostId);
+      case 'grace':
+        return this.#view.graces.get(ref.hostId);
       default:
         return undefined;
     }
@@ -238,6 +253,11 @@ export class Cache {
         return { kind: 'drop', of: 'endpoint', networkId: ref.networkId, id: ref.id };
       case 'resting':
         return { kind: 'drop', of: 'resting', networkId: ref.networkId, address: ref.address };
+      case 'controller':
+        return { kind: 'drop', of: 'controller', id: ref.id };
+      case 'alive':
+      case 'grace':
+        return { kind: 'drop', of: ref.kind, hostId: ref.hostId };
       default:
         return undefined;
     }

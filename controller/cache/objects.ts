@@ -12,11 +12,11 @@ import { Endpoint as EndpointMessage } from '../../proto/gen/weft/v1/endpoint.js
 import { Host as HostMessage } from '../../proto/gen/weft/v1/host.js';
 import { Network as NetworkMessage } from '../../proto/gen/weft/v1/network.js';
 import type { IpAddress } from '../../core/address.js';
-import type { EndpointId, NetworkId } from '../../core/ids.js';
-import { StoredResting } from '../../proto/gen/weft/v1/stored.js';
+import { parseControllerId, type ControllerId, type EndpointId, type HostId, type NetworkId } from '../../core/ids.js';
+import { StoredAlive, StoredController, StoredResting } from '../../proto/gen/weft/v1/stored.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { objectKey, parseObjectKey } from '../store/keys.js';
-import type { KeyValue, Put } from '../store/store.js';
+import type { KeyValue, Lease, Put } from '../store/store.js';
 
 /** For all values: it keeps its buffer from one to the next. */
 let writer = new BinaryWriter();
@@ -39,12 +39,45 @@ export type ClusterObject =
   | { readonly kind: 'network'; readonly value: Network }
   | { readonly kind: 'endpoint'; readonly value: Endpoint }
   | { readonly kind: 'host'; readonly value: Host }
-  | { readonly kind: 'resting'; readonly value: Resting };
+  | { readonly kind: 'resting'; readonly value: Resting }
+  | { readonly kind: 'controller'; readonly value: Controller }
+  | { readonly kind: 'alive'; readonly value: Alive }
+  | { readonly kind: 'grace'; readonly value: Grace };
 
 /** An address that nobody holds, and that is not chosen for a while. */
 export interface Resting {
   readonly networkId: NetworkId;
   readonly address: IpAddress;
+  readonly revision: bigint;
+}
+
+/** A controller that serves the cluster. */
+export interface Controller {
+  readonly id: ControllerId;
+  readonly name: string;
+  /** Where others and clients reach it, as `host:port`. */
+  readonly address: string;
+  readonly version: string;
+  /** Milliseconds since 1970, by its own clock; for display. */
+  readonly startTimeMs: number;
+  readonly revision: bigint;
+}
+
+/** A host whose agent is heard from. */
+export interface Alive {
+  readonly hostId: HostId;
+  /** Of its agent's stream. */
+  readonly session: string;
+  /** Where that is. */
+  readonly controllerId: ControllerId;
+  /** The store's lease that the key is on. */
+  readonly leaseId: string;
+  readonly revision: bigint;
+}
+
+/** A host that is lost has this long to come back. */
+export interface Grace {
+  readonly hostId: HostId;
   readonly revision: bigint;
 }
 
@@ -75,6 +108,24 @@ export function putResting(
 ): Put {
   const { networkId, address, endpointId } = resting;
   return { key: objectKey.resting(networkId, address), value: encoded(StoredResting, { endpointId }), ttlMs };
+}
+
+/** What to write for a controller: there for as long as its lease. */
+export function putController(controller: Omit<Controller, 'revision'>, lease: Lease): Put {
+  const { startTimeMs, ...rest } = controller;
+  const value = encoded(StoredController, { ...rest, startTime: new Date(startTimeMs) });
+  return { key: objectKey.controller(controller.id), value, lease };
+}
+
+/** What to write for a host that is heard from: there for as long as its lease. */
+export function putAlive({ hostId, session, controllerId }: Omit<Alive, 'revision' | 'leaseId'>, lease: Lease): Put {
+  const value = encoded(StoredAlive, { session, controllerId, leaseId: lease.id });
+  return { key: objectKey.alive(hostId), value, lease };
+}
+
+/** What to write for a host that is lost: it has so many milliseconds to come back. */
+export function putGrace(hostId: HostId, ttlMs: number): Put {
+  return { key: objectKey.grace(hostId), value: new Uint8Array(), ttlMs };
 }
 
 /** A stored value that no Weft wrote, or that stands under another object's key. */
@@ -114,6 +165,20 @@ export function readObject(entry: KeyValue): ClusterObject | undefined {
     case 'resting':
       // That the key is there is all there is to know: one whose value nobody can read rests all the same.
       return { kind: 'resting', value: { networkId: ref.networkId, address: ref.address, revision } };
+    case 'controller': {
+      const { name, address, version, startTime, id } = StoredController.decode(value);
+      if (id !== ref.id) throw new MalformedObject(`holds controller ${id}`);
+      const controller = { id: ref.id, name, address, version, startTimeMs: startTime?.getTime() ?? 0, revision };
+      return { kind: 'controller', value: controller };
+    }
+    case 'alive': {
+      const { session, controllerId: text, leaseId } = StoredAlive.decode(value);
+      const controllerId = parseControllerId(text);
+      if (controllerId === undefined) throw new MalformedObject('names no controller');
+      return { kind: 'alive', value: { hostId: ref.hostId, session, controllerId, leaseId, revision } };
+    }
+    case 'grace':
+      return { kind: 'grace', value: { hostId: ref.hostId, revision } };
     default:
       return undefined;
   }

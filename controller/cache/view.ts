@@ -3,14 +3,14 @@
  * so it is kept up to date in place: bringing it forward costs what changed, not what there is.
  */
 import { familyOf, ipToNumber, type Family, type IpAddress } from '../../core/address.js';
-import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
+import type { ControllerId, EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import type { Endpoint, Host, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import { AddressSet, type Occupied } from './address-set.js';
 import { Grouped } from './grouped.js';
 import { LabelIndex, type Labelled } from './label-index.js';
-import type { ClusterObject, Resting } from './objects.js';
+import type { Alive, ClusterObject, Controller, Grace, Resting } from './objects.js';
 
 /** The cluster, to read. */
 export interface View {
@@ -18,6 +18,12 @@ export interface View {
   readonly networks: ReadonlyMap<NetworkId, Network>;
   readonly endpoints: ReadonlyMap<EndpointId, Endpoint>;
   readonly hosts: ReadonlyMap<HostId, Host>;
+  /** Controllers that serve the cluster. */
+  readonly controllers: ReadonlyMap<ControllerId, Controller>;
+  /** Hosts whose agents are heard from. */
+  readonly alive: ReadonlyMap<HostId, Alive>;
+  /** Lost hosts whose time to come back is not over. */
+  readonly graces: ReadonlyMap<HostId, Grace>;
   networkNamed(name: string): Network | undefined;
   hostNamed(name: string): Host | undefined;
   endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint>;
@@ -47,7 +53,10 @@ export type ObjectChange =
   | { readonly kind: 'network'; readonly before: Network | undefined; readonly after: Network | undefined }
   | { readonly kind: 'endpoint'; readonly before: Endpoint | undefined; readonly after: Endpoint | undefined }
   | { readonly kind: 'host'; readonly before: Host | undefined; readonly after: Host | undefined }
-  | { readonly kind: 'resting'; readonly before: Resting | undefined; readonly after: Resting | undefined };
+  | { readonly kind: 'resting'; readonly before: Resting | undefined; readonly after: Resting | undefined }
+  | { readonly kind: 'controller'; readonly before: Controller | undefined; readonly after: Controller | undefined }
+  | { readonly kind: 'alive'; readonly before: Alive | undefined; readonly after: Alive | undefined }
+  | { readonly kind: 'grace'; readonly before: Grace | undefined; readonly after: Grace | undefined };
 
 /** Everything that one revision changed. */
 export interface ChangeSet {
@@ -61,13 +70,18 @@ export type Edit =
   | { readonly kind: 'drop'; readonly of: 'network'; readonly id: NetworkId }
   | { readonly kind: 'drop'; readonly of: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId }
   | { readonly kind: 'drop'; readonly of: 'host'; readonly id: HostId }
-  | { readonly kind: 'drop'; readonly of: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress };
+  | { readonly kind: 'drop'; readonly of: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress }
+  | { readonly kind: 'drop'; readonly of: 'controller'; readonly id: ControllerId }
+  | { readonly kind: 'drop'; readonly of: 'alive' | 'grace'; readonly hostId: HostId };
 
 export class ClusterView implements View {
   #revision = 0n;
   readonly networks = new Map<NetworkId, Network>();
   readonly endpoints = new Map<EndpointId, Endpoint>();
   readonly hosts = new Map<HostId, Host>();
+  readonly controllers = new Map<ControllerId, Controller>();
+  readonly alive = new Map<HostId, Alive>();
+  readonly graces = new Map<HostId, Grace>();
   readonly networksLabelled = new LabelIndex<Network>();
   readonly endpointsLabelled = new LabelIndex<Endpoint>();
   readonly #networkNames = new Map<string, NetworkId>();
@@ -164,6 +178,12 @@ export class ClusterView implements View {
       if (edit.of === 'network') return this.#setNetwork(edit.id, undefined);
       if (edit.of === 'host') return this.#setHost(edit.id, undefined);
       if (edit.of === 'resting') return this.#setResting(edit.networkId, edit.address, undefined);
+      if (edit.of === 'controller') return { kind: 'controller', ...replace(this.controllers, edit.id, undefined) };
+      if (edit.of !== 'endpoint') {
+        return edit.of === 'alive'
+          ? { kind: 'alive', ...replace(this.alive, edit.hostId, undefined) }
+          : { kind: 'grace', ...replace(this.graces, edit.hostId, undefined) };
+      }
       // An id stands under one network only; a stray double under another must not take the true one away.
       const held = this.endpoints.get(edit.id);
       return held?.networkId === edit.networkId
@@ -174,6 +194,10 @@ export class ClusterView implements View {
     if (object.kind === 'network') return this.#setNetwork(object.value.id, object.value);
     if (object.kind === 'host') return this.#setHost(object.value.id, object.value);
     if (object.kind === 'resting') return this.#setResting(object.value.networkId, object.value.address, object.value);
+    if (object.kind === 'controller')
+      return { kind: 'controller', ...replace(this.controllers, object.value.id, object.value) };
+    if (object.kind === 'alive') return { kind: 'alive', ...replace(this.alive, object.value.hostId, object.value) };
+    if (object.kind === 'grace') return { kind: 'grace', ...replace(this.graces, object.value.hostId, object.value) };
     return this.#setEndpoint(object.value.id, object.value);
   }
 
@@ -285,6 +309,14 @@ const NOTHING: Occupied = { nextFree: (first, last) => (first <= last ? first : 
 
 function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K | undefined): V | undefined {
   return key === undefined ? undefined : map.get(key);
+}
+
+/** Puts `after` in a map, or takes what is there out; both. */
+function replace<K, V>(map: Map<K, V>, key: K, after: V | undefined): { before: V | undefined; after: V | undefined } {
+  const before = map.get(key);
+  if (after === undefined) map.delete(key);
+  else map.set(key, after);
+  return { before, after };
 }
 
 /** Two objects may change places within one change set, so an index entry is taken away by its owner only. */

@@ -2,7 +2,7 @@
 import type { Cidr, IpAddress } from '../../core/address.js';
 import type { Rejection } from '../../core/errors.js';
 import type { HostId } from '../../core/ids.js';
-import type { Host } from '../../core/model.js';
+import { PRESENT, type Host } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import { putHost } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
@@ -79,7 +79,7 @@ function admit(context: Context, command: RegisterHost): Decision<Host> {
       message: `all ${String(HOST_NUMBER_RANGE.last)} host numbers are in use`,
     };
   }
-  const host: Host = { id, name, vtep, number, version, prefixes, declaredEpoch, revision: 0n };
+  const host: Host = { id, name, vtep, number, version, prefixes, declaredEpoch, ...PRESENT, revision: 0n };
   const transaction = new Draft()
     .create(putHost(host))
     .claim(guardKey.hostName(name), id)

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseIp, type IpAddress } from '../../core/address.js';
 import { newHostId } from '../../core/ids.js';
-import type { Host } from '../../core/model.js';
+import { PRESENT, type Host } from '../../core/model.js';
 import { originOf, type LastFollowed, type Origin } from './origin.js';
 
 const NEW = { clusterId: 'ours', epoch: 'now', formerEpochs: [], backup: undefined };
@@ -12,7 +12,7 @@ const RESTORED = {
 };
 const HOST: Host = {
   ...{ id: newHostId(), name: 'h1', vtep: parseIp('192.0.2.1') ?? ('' as IpAddress), number: 1, version: '1' },
-  ...{ prefixes: [], declaredEpoch: 'backed-up', revision: 1n },
+  ...{ prefixes: [], declaredEpoch: 'backed-up', ...PRESENT, revision: 1n },
 };
 
 describe('where a host comes from', () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { contains, familyOf, overlaps, parseCidr, type Cidr, type IpAddress } from '../../core/address.js';
 import { newHostId, newNetworkId } from '../../core/ids.js';
-import type { Host, Network } from '../../core/model.js';
+import { PRESENT, type Host, type Network } from '../../core/model.js';
 import { ClusterView } from '../cache/view.js';
 import { MemoryStore } from '../store/memory.js';
 import { openBrain, type Brain } from '../testing.js';
@@ -10,7 +10,7 @@ import { Operator, readCidr, readIp, readPools, refusalOf, wish } from './networ
 import { chooseSubnets } from './subnet-choice.js';
 
 const host = (fields: { readonly vtep: IpAddress; readonly prefixes?: readonly Cidr[] }): Host => ({
-  ...{ id: newHostId(), name: 'h', number: 1, version: '', prefixes: [], declaredEpoch: '', revision: 1n },
+  ...{ id: newHostId(), name: 'h', number: 1, version: '', prefixes: [], declaredEpoch: '', ...PRESENT, revision: 1n },
   ...fields,
 });
 const network = (cidrs: readonly Cidr[]): Network => ({

@@ -18,6 +18,11 @@ export class Draft {
     return this.unchanged(put.key, seen).put(put);
   }
 
+  /** A new version of an object that must be as it was seen, or must not be there where it was not (undefined). */
+  replaceSeen(put: Put, seen: bigint | undefined): this {
+    return seen === undefined ? this.create(put) : this.replace(put, seen);
+  }
+
   /** An object that must go, and be as it was seen. */
   remove(key: string, seen: bigint): this {
     return this.unchanged(key, seen).release(key);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseIp } from '../../core/address.js';
 import { systemClock } from '../../core/clock.js';
@@ -6,7 +7,7 @@ import { fold, type HostView } from '../../core/fold.js';
 import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
 import { deferred } from '../../core/lifetime.js';
 import { randomMac } from '../../core/mac.js';
-import type { Endpoint, Host, Network } from '../../core/model.js';
+import { PRESENT, type Endpoint, type Host, type Network } from '../../core/model.js';
 import { decodeChange, decodeDrop } from '../../proto/codec.js';
 import { FrameReader } from '../../proto/frame.js';
 import { SyncResponse } from '../../proto/gen/weft/v1/agent_sync.js';
@@ -115,6 +116,7 @@ const host = (number: number): Host => {
     version: '',
     prefixes: [],
     declaredEpoch: '',
+    ...PRESENT,
     revision: 0n,
   };
 };
@@ -142,7 +144,7 @@ const write = async (puts: readonly Put[], deletes: readonly string[] = []): Pro
 const open = (of: Host): { stream: FakeStream; session: Session } => {
   const stream = new FakeStream();
   const session = fanout.open({
-    ...{ host: of, stream },
+    ...{ id: randomUUID(), host: of, stream },
     onBroken: (error) => {
       throw error;
     },
@@ -279,7 +281,7 @@ describe('a stream', () => {
     const leaving = endpoint(away.id, h1.id, 'leaving');
     await write([putEndpoint(endpoint(web.id, h1.id)), putEndpoint(leaving)]);
     const stream = new FakeStream();
-    const session = fanout.open({ host: h1, stream, onBroken: () => undefined });
+    const session = fanout.open({ host: h1, stream, id: randomUUID(), onBroken: () => undefined });
     await inSync(stream, 1n);
     stream.full = true;
     const labels = { filler: 'x'.repeat(1_000) };
@@ -319,7 +321,7 @@ describe('a stream', () => {
     const last = await write([putHost(h2), putEndpoint(endpoint(web.id, h2.id))]);
     const slow = new FakeStream();
     slow.full = true;
-    fanout.open({ host: h1, stream: slow, onBroken: () => undefined });
+    fanout.open({ host: h1, stream: slow, id: randomUUID(), onBroken: () => undefined });
     const { stream } = open(h2);
     await inSync(stream, last);
     const parts = stream.batches[0]?.kinds.length ?? 0;
@@ -347,7 +349,7 @@ describe('a stream', () => {
     const { h1, web } = await large();
     const stream = new FakeStream();
     stream.full = true;
-    fanout.open({ host: h1, stream, onBroken: () => undefined });
+    fanout.open({ host: h1, stream, id: randomUUID(), onBroken: () => undefined });
     stream.release();
     stream.full = true;
     await until(() => {

@@ -31,6 +31,8 @@ export interface FanoutOptions {
 }
 
 export interface OpenOptions {
+  /** Names the stream. */
+  readonly id: string;
   readonly host: Host;
   readonly stream: SessionStream;
   readonly onBroken: (error: unknown) => void;
@@ -95,7 +97,7 @@ export class Fanout implements Disposable {
   }
 
   /** Begins a host's stream with everything in its span. An earlier stream of the host is ended: its agent is gone. */
-  open({ host, stream, onBroken, declare = false }: OpenOptions): Session {
+  open({ id, host, stream, onBroken, declare = false }: OpenOptions): Session {
     const { clusterId, epoch, observer } = this.#options;
     if (this.#closed) throw stopping();
     this.#sessions
@@ -105,7 +107,7 @@ export class Fanout implements Disposable {
       encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare });
     const session = new Session(
       {
-        ...{ host, stream, onBroken, welcome, held: declare },
+        ...{ id, host, stream, onBroken, welcome, held: declare },
         refresh: (networks) => this.#refresh(host.id, networks),
         onSent: (bytes) => {
           observer.sent(bytes);
@@ -132,6 +134,14 @@ export class Fanout implements Disposable {
     this.progressed();
   }
 
+  /** Ends every stream with this refusal; agents go to another controller. Those that come later are welcome. */
+  dismiss(reason: WeftError): void {
+    for (const session of [...this.#sessions.values()]) {
+      session.end(reason);
+      this.close(session);
+    }
+  }
+
   /** Calls `listener` whenever a host may have come closer: an ack, a nack, a stream opened or closed. */
   onProgress(listener: () => void): Disposable {
     this.#progress.add(listener);
@@ -149,10 +159,7 @@ export class Fanout implements Disposable {
     this.#closed = true;
     this.#subscription[Symbol.dispose]();
     clearTimeout(this.#timer);
-    for (const session of [...this.#sessions.values()]) {
-      session.end(stopping());
-      this.close(session);
-    }
+    this.dismiss(stopping());
     for (const grace of this.#graces) clearTimeout(grace);
     this.progressed();
   }

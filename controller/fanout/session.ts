@@ -4,7 +4,6 @@
  * up has its queue replaced by a note of the networks concerned, and gets those in full when it is ready: memory is
  * bounded whatever the host does.
  */
-import { randomUUID } from 'node:crypto';
 import type { WeftError } from '../../core/errors.js';
 import type { NetworkId } from '../../core/ids.js';
 import type { Host, Problem } from '../../core/model.js';
@@ -28,6 +27,8 @@ export type Refresh = (networks: Iterable<NetworkId>) => {
 };
 
 export interface SessionOptions {
+  /** Names the stream; the host's own requests carry it. */
+  readonly id: string;
   readonly host: Host;
   readonly stream: SessionStream;
   readonly refresh: Refresh;
@@ -56,7 +57,6 @@ const PROBLEMS = 20;
 const PROBLEM_LENGTH = 500;
 
 export class Session {
-  readonly id = randomUUID();
   readonly #options: SessionOptions;
   #queue: Item[] = [];
   #queuedBytes = 0;
@@ -79,6 +79,10 @@ export class Session {
     this.#held = options.held ?? false;
     this.#stale = new Set(span);
     this.#unacked.add(revision);
+  }
+
+  get id(): string {
+    return this.#options.id;
   }
 
   get host(): Host {

@@ -5,9 +5,11 @@
  */
 import { parseIp, type IpAddress } from '../../core/address.js';
 import {
+  parseControllerId,
   parseEndpointId,
   parseHostId,
   parseNetworkId,
+  type ControllerId,
   type EndpointId,
   type HostId,
   type NetworkId,
@@ -31,6 +33,9 @@ const HOSTS = `${OBJECTS}hosts/`;
 const NETWORKS = `${OBJECTS}networks/`;
 const ENDPOINTS = `${OBJECTS}endpoints/`;
 const RESTING = `${OBJECTS}resting/`;
+const CONTROLLERS = `${OBJECTS}controllers/`;
+const ALIVE = `${OBJECTS}alive/`;
+const GRACE = `${OBJECTS}grace/`;
 
 /** Keys of objects. */
 export const objectKey = {
@@ -40,6 +45,12 @@ export const objectKey = {
   endpoint: (network: NetworkId, id: EndpointId): string => endpointsOf(network) + segment(id),
   /** An address that is not chosen for a while after it was given back; `address` in its canonical text. */
   resting: (network: NetworkId, address: string): string => restingIn(network) + segment(address),
+  /** One that serves the cluster: on its lease. */
+  controller: (id: ControllerId): string => CONTROLLERS + segment(id),
+  /** On the host's lease: its agent is heard from. */
+  alive: (id: HostId): string => ALIVE + segment(id),
+  /** With a time to live: for so long a host that is lost may come back to all that it had. */
+  grace: (id: HostId): string => GRACE + segment(id),
 } as const;
 
 /** The prefix of a network's endpoints: while a key stands under it, the network is in use. */
@@ -129,7 +140,10 @@ export type ObjectRef =
   | { readonly kind: 'host'; readonly id: HostId }
   | { readonly kind: 'network'; readonly id: NetworkId }
   | { readonly kind: 'endpoint'; readonly networkId: NetworkId; readonly id: EndpointId }
-  | { readonly kind: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress };
+  | { readonly kind: 'resting'; readonly networkId: NetworkId; readonly address: IpAddress }
+  | { readonly kind: 'controller'; readonly id: ControllerId }
+  | { readonly kind: 'alive'; readonly hostId: HostId }
+  | { readonly kind: 'grace'; readonly hostId: HostId };
 
 /** What `key` names; undefined for guards, for keys of others, and for kinds that a newer Weft may have added. */
 export function parseObjectKey(key: string): ObjectRef | undefined {
@@ -155,6 +169,14 @@ export function parseObjectKey(key: string): ObjectRef | undefined {
   if (kind === 'networks') {
     const id = parseNetworkId(first);
     return id === undefined ? undefined : { kind: 'network', id };
+  }
+  if (kind === 'controllers') {
+    const id = parseControllerId(first);
+    return id === undefined ? undefined : { kind: 'controller', id };
+  }
+  if (kind === 'alive' || kind === 'grace') {
+    const hostId = parseHostId(first);
+    return hostId === undefined ? undefined : { kind, hostId };
   }
   return undefined;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseIp } from '../../core/address.js';
 import { newHostId, newNetworkId } from '../../core/ids.js';
+import { PRESENT } from '../../core/model.js';
 import { ClusterView } from '../cache/view.js';
 import type { Commits } from '../commit/commit.js';
 import { Declarations } from './declarations.js';
@@ -26,7 +27,11 @@ function cluster(epoch: string) {
   const clock = { now: () => new Date(0), monotonicMs: () => nowMs };
   const vtep = parseIp('192.0.2.1');
   if (vtep === undefined) throw new RangeError('no address');
-  const host = { ...{ id: newHostId(), name: 'h1', vtep, number: 1, version: '1', prefixes: [] }, revision: 1n };
+  const host = {
+    ...{ id: newHostId(), name: 'h1', vtep, number: 1, version: '1', prefixes: [] },
+    ...PRESENT,
+    revision: 1n,
+  };
   const say = (declaredEpoch: string): void => {
     view.apply(1n, [{ kind: 'put', object: { kind: 'host', value: { ...host, declaredEpoch } } }]);
   };

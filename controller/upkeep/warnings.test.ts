@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { overlaps, parseCidr, parseIp, type Cidr } from '../../core/address.js';
 import { newHostId, newNetworkId } from '../../core/ids.js';
-import type { Host, Network } from '../../core/model.js';
+import { PRESENT, type Host, type Network } from '../../core/model.js';
 import { ClusterView } from '../cache/view.js';
 import { NetworkSubnets } from '../domain/collisions.js';
 import type { EtcdReport } from '../etcd/etcd-status.js';
@@ -30,7 +30,7 @@ function host(name: string, number: number, prefixes: readonly string[] = []): H
   const vtep = parseIp(`192.0.2.${String(number)}`);
   if (vtep === undefined) throw new RangeError(name);
   return {
-    ...{ id: newHostId(), name, number, vtep, version: '1', declaredEpoch: '', revision: 1n },
+    ...{ id: newHostId(), name, number, vtep, version: '1', declaredEpoch: '', ...PRESENT, revision: 1n },
     prefixes: prefixes.map(readCidr),
   };
 }

@@ -52,6 +52,25 @@ export interface Hello {
     | undefined;
   /** The cluster of that epoch. */
   clusterId: string;
+  /** What it still has of that epoch, as an InSync left it; not set where it has nothing. */
+  resume: Resume | undefined;
+}
+
+/** What an agent has, so that it need not be told again. */
+export interface Resume {
+  /** Of the Welcome of the stream that told it. */
+  format: number;
+  /** 8,192 at most, with 65,536 buckets in all. What is not named is told in full. */
+  networks: NetworkDigest[];
+}
+
+/** What an agent has of a network. */
+export interface NetworkDigest {
+  networkId: string;
+  /** Of the network's own settings. */
+  revision: bigint;
+  /** Of each bucket of its endpoints and peers a digest of 8 bytes, a power of two of them: see core/digest.ts. */
+  digests: Buffer;
 }
 
 /** Subnets that the host's own interfaces and routes lead to, without Weft's: "192.0.2.0/24". Sent again when they change. */
@@ -103,6 +122,8 @@ export interface SyncResponse {
     | { $case: "change"; value: NetworkChange }
     | { $case: "drop"; value: NetworkDrop }
     | { $case: "inSync"; value: InSync }
+    | { $case: "liveness"; value: Liveness }
+    | { $case: "replacement"; value: NetworkReplacement }
     | undefined;
 }
 
@@ -117,6 +138,13 @@ export interface Welcome {
   hostName: string;
   /** The store was restored since the agent last followed it: nothing more is sent before its Declaration. */
   declare: boolean;
+  /**
+   * The stream begins where the Hello's `resume` left off: of the networks named there only what differs is told, and
+   * those that do not concern the host any more are dropped. Where it is not set, the stream begins with nothing.
+   */
+  resumed: boolean;
+  /** Of what is told here. Of another one nothing is resumed. */
+  format: number;
 }
 
 /**
@@ -145,6 +173,24 @@ export interface NetworkChange {
   dropPeerHostIds: string[];
 }
 
+/**
+ * What is in some buckets of a network that the host already has: all else that it has in them is gone. Comes before the
+ * first InSync of a stream that is resumed.
+ */
+export interface NetworkReplacement {
+  revision: bigint;
+  networkId: string;
+  /** Set when the network's own settings are others. */
+  network:
+    | Network
+    | undefined;
+  /** As many as the host had digests. */
+  bucketCount: number;
+  buckets: number[];
+  endpoints: Endpoint[];
+  peers: Peer[];
+}
+
 /** The network does not concern this host any more. */
 export interface NetworkDrop {
   revision: bigint;
@@ -154,6 +200,16 @@ export interface NetworkDrop {
 /** Everything up to this revision that concerns the host has been sent. */
 export interface InSync {
   revision: bigint;
+}
+
+/**
+ * Which hosts of its networks are there, as far as the cluster can tell. Said of those that are not when a network is
+ * told in full, and of each that goes or returns; outside of any batch, and not acknowledged. A host that was never said
+ * to be unreachable is not. What is known of one that goes on being no peer in any network is forgotten.
+ */
+export interface Liveness {
+  unreachableHostIds: string[];
+  reachableHostIds: string[];
 }
 
 /** A host as its peers need to know it. */
@@ -349,7 +405,7 @@ export const SyncRequest: MessageFns<SyncRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { hostId: "", vtep: "", version: "", epoch: "", prefixes: undefined, clusterId: "" };
+  return { hostId: "", vtep: "", version: "", epoch: "", prefixes: undefined, clusterId: "", resume: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -371,6 +427,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.clusterId !== "") {
       writer.uint32(50).string(message.clusterId);
+    }
+    if (message.resume !== undefined) {
+      Resume.encode(message.resume, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -436,6 +495,14 @@ export const Hello: MessageFns<Hello> = {
             message.clusterId = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.resume = Resume.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -464,6 +531,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.cluster_id)
         ? globalThis.String(object.cluster_id)
         : "",
+      resume: isSet(object.resume) ? Resume.fromJSON(object.resume) : undefined,
     };
   },
 
@@ -487,6 +555,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.clusterId !== "") {
       obj.clusterId = message.clusterId;
     }
+    if (message.resume !== undefined) {
+      obj.resume = Resume.toJSON(message.resume);
+    }
     return obj;
   },
 
@@ -503,6 +574,204 @@ export const Hello: MessageFns<Hello> = {
       ? HostPrefixes.fromPartial(object.prefixes)
       : undefined;
     message.clusterId = object.clusterId ?? "";
+    message.resume = (object.resume !== undefined && object.resume !== null)
+      ? Resume.fromPartial(object.resume)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResume(): Resume {
+  return { format: 0, networks: [] };
+}
+
+export const Resume: MessageFns<Resume> = {
+  encode(message: Resume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.format !== 0) {
+      writer.uint32(8).uint32(message.format);
+    }
+    for (const v of message.networks) {
+      NetworkDigest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Resume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.format = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networks.push(NetworkDigest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Resume {
+    return {
+      format: isSet(object.format) ? globalThis.Number(object.format) : 0,
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkDigest.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Resume): unknown {
+    const obj: any = {};
+    if (message.format !== 0) {
+      obj.format = Math.round(message.format);
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkDigest.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Resume>): Resume {
+    return Resume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Resume>): Resume {
+    const message = createBaseResume();
+    message.format = object.format ?? 0;
+    message.networks = object.networks?.map((e) => NetworkDigest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNetworkDigest(): NetworkDigest {
+  return { networkId: "", revision: 0n, digests: Buffer.alloc(0) };
+}
+
+export const NetworkDigest: MessageFns<NetworkDigest> = {
+  encode(message: NetworkDigest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.networkId !== "") {
+      writer.uint32(10).string(message.networkId);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(16).int64(message.revision);
+    }
+    if (message.digests.length !== 0) {
+      writer.uint32(26).bytes(message.digests);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkDigest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkDigest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digests = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkDigest {
+    return {
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      digests: isSet(object.digests) ? Buffer.from(bytesFromBase64(object.digests)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: NetworkDigest): unknown {
+    const obj: any = {};
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    if (message.digests.length !== 0) {
+      obj.digests = base64FromBytes(message.digests);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkDigest>): NetworkDigest {
+    return NetworkDigest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkDigest>): NetworkDigest {
+    const message = createBaseNetworkDigest();
+    message.networkId = object.networkId ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.digests = object.digests ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -984,6 +1253,12 @@ export const SyncResponse: MessageFns<SyncResponse> = {
       case "inSync":
         InSync.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "liveness":
+        Liveness.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
+      case "replacement":
+        NetworkReplacement.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1041,6 +1316,22 @@ export const SyncResponse: MessageFns<SyncResponse> = {
             message.message = { $case: "inSync", value: InSync.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "liveness", value: Liveness.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "replacement", value: NetworkReplacement.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1067,6 +1358,10 @@ export const SyncResponse: MessageFns<SyncResponse> = {
         ? { $case: "inSync", value: InSync.fromJSON(object.inSync) }
         : isSet(object.in_sync)
         ? { $case: "inSync", value: InSync.fromJSON(object.in_sync) }
+        : isSet(object.liveness)
+        ? { $case: "liveness", value: Liveness.fromJSON(object.liveness) }
+        : isSet(object.replacement)
+        ? { $case: "replacement", value: NetworkReplacement.fromJSON(object.replacement) }
         : undefined,
     };
   },
@@ -1083,6 +1378,10 @@ export const SyncResponse: MessageFns<SyncResponse> = {
       obj.drop = NetworkDrop.toJSON(message.message.value);
     } else if (message.message?.$case === "inSync") {
       obj.inSync = InSync.toJSON(message.message.value);
+    } else if (message.message?.$case === "liveness") {
+      obj.liveness = Liveness.toJSON(message.message.value);
+    } else if (message.message?.$case === "replacement") {
+      obj.replacement = NetworkReplacement.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1123,13 +1422,34 @@ export const SyncResponse: MessageFns<SyncResponse> = {
         }
         break;
       }
+      case "liveness": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "liveness", value: Liveness.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "replacement": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "replacement", value: NetworkReplacement.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseWelcome(): Welcome {
-  return { clusterId: "", epoch: "", session: "", hostNumber: 0, hostName: "", declare: false };
+  return {
+    clusterId: "",
+    epoch: "",
+    session: "",
+    hostNumber: 0,
+    hostName: "",
+    declare: false,
+    resumed: false,
+    format: 0,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1151,6 +1471,12 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.declare !== false) {
       writer.uint32(48).bool(message.declare);
+    }
+    if (message.resumed !== false) {
+      writer.uint32(56).bool(message.resumed);
+    }
+    if (message.format !== 0) {
+      writer.uint32(64).uint32(message.format);
     }
     return writer;
   },
@@ -1216,6 +1542,22 @@ export const Welcome: MessageFns<Welcome> = {
             message.declare = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.resumed = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.format = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1248,6 +1590,8 @@ export const Welcome: MessageFns<Welcome> = {
         ? globalThis.String(object.host_name)
         : "",
       declare: isSet(object.declare) ? globalThis.Boolean(object.declare) : false,
+      resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
+      format: isSet(object.format) ? globalThis.Number(object.format) : 0,
     };
   },
 
@@ -1271,6 +1615,12 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.declare !== false) {
       obj.declare = message.declare;
     }
+    if (message.resumed !== false) {
+      obj.resumed = message.resumed;
+    }
+    if (message.format !== 0) {
+      obj.format = Math.round(message.format);
+    }
     return obj;
   },
 
@@ -1285,6 +1635,8 @@ export const Welcome: MessageFns<Welcome> = {
     message.hostNumber = object.hostNumber ?? 0;
     message.hostName = object.hostName ?? "";
     message.declare = object.declare ?? false;
+    message.resumed = object.resumed ?? false;
+    message.format = object.format ?? 0;
     return message;
   },
 };
@@ -1627,6 +1979,200 @@ export const NetworkChange: MessageFns<NetworkChange> = {
   },
 };
 
+function createBaseNetworkReplacement(): NetworkReplacement {
+  return { revision: 0n, networkId: "", network: undefined, bucketCount: 0, buckets: [], endpoints: [], peers: [] };
+}
+
+export const NetworkReplacement: MessageFns<NetworkReplacement> = {
+  encode(message: NetworkReplacement, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asIntN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type int64 too large");
+      }
+      writer.uint32(8).int64(message.revision);
+    }
+    if (message.networkId !== "") {
+      writer.uint32(18).string(message.networkId);
+    }
+    if (message.network !== undefined) {
+      Network.encode(message.network, writer.uint32(26).fork()).join();
+    }
+    if (message.bucketCount !== 0) {
+      writer.uint32(32).uint32(message.bucketCount);
+    }
+    if (message.buckets.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.buckets) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.endpoints) {
+      Endpoint.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.peers) {
+      Peer.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkReplacement {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkReplacement();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.network = Network.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.bucketCount = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.buckets.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.buckets.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.endpoints.push(Endpoint.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.peers.push(Peer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkReplacement {
+    return {
+      revision: isSet(object.revision) ? BigInt(object.revision) : 0n,
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      network: isSet(object.network) ? Network.fromJSON(object.network) : undefined,
+      bucketCount: isSet(object.bucketCount)
+        ? globalThis.Number(object.bucketCount)
+        : isSet(object.bucket_count)
+        ? globalThis.Number(object.bucket_count)
+        : 0,
+      buckets: globalThis.Array.isArray(object?.buckets) ? object.buckets.map((e: any) => globalThis.Number(e)) : [],
+      endpoints: globalThis.Array.isArray(object?.endpoints)
+        ? object.endpoints.map((e: any) => Endpoint.fromJSON(e))
+        : [],
+      peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => Peer.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: NetworkReplacement): unknown {
+    const obj: any = {};
+    if (message.revision !== 0n) {
+      obj.revision = message.revision.toString();
+    }
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.network !== undefined) {
+      obj.network = Network.toJSON(message.network);
+    }
+    if (message.bucketCount !== 0) {
+      obj.bucketCount = Math.round(message.bucketCount);
+    }
+    if (message.buckets?.length) {
+      obj.buckets = message.buckets.map((e) => Math.round(e));
+    }
+    if (message.endpoints?.length) {
+      obj.endpoints = message.endpoints.map((e) => Endpoint.toJSON(e));
+    }
+    if (message.peers?.length) {
+      obj.peers = message.peers.map((e) => Peer.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkReplacement>): NetworkReplacement {
+    return NetworkReplacement.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkReplacement>): NetworkReplacement {
+    const message = createBaseNetworkReplacement();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.networkId = object.networkId ?? "";
+    message.network = (object.network !== undefined && object.network !== null)
+      ? Network.fromPartial(object.network)
+      : undefined;
+    message.bucketCount = object.bucketCount ?? 0;
+    message.buckets = object.buckets?.map((e) => e) || [];
+    message.endpoints = object.endpoints?.map((e) => Endpoint.fromPartial(e)) || [];
+    message.peers = object.peers?.map((e) => Peer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseNetworkDrop(): NetworkDrop {
   return { revision: 0n, networkId: "" };
 }
@@ -1789,6 +2335,99 @@ export const InSync: MessageFns<InSync> = {
   },
 };
 
+function createBaseLiveness(): Liveness {
+  return { unreachableHostIds: [], reachableHostIds: [] };
+}
+
+export const Liveness: MessageFns<Liveness> = {
+  encode(message: Liveness, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.unreachableHostIds) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.reachableHostIds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Liveness {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLiveness();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.unreachableHostIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reachableHostIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Liveness {
+    return {
+      unreachableHostIds: globalThis.Array.isArray(object?.unreachableHostIds)
+        ? object.unreachableHostIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.unreachable_host_ids)
+        ? object.unreachable_host_ids.map((e: any) => globalThis.String(e))
+        : [],
+      reachableHostIds: globalThis.Array.isArray(object?.reachableHostIds)
+        ? object.reachableHostIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.reachable_host_ids)
+        ? object.reachable_host_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Liveness): unknown {
+    const obj: any = {};
+    if (message.unreachableHostIds?.length) {
+      obj.unreachableHostIds = message.unreachableHostIds;
+    }
+    if (message.reachableHostIds?.length) {
+      obj.reachableHostIds = message.reachableHostIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Liveness>): Liveness {
+    return Liveness.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Liveness>): Liveness {
+    const message = createBaseLiveness();
+    message.unreachableHostIds = object.unreachableHostIds?.map((e) => e) || [];
+    message.reachableHostIds = object.reachableHostIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBasePeer(): Peer {
   return { hostId: "", vtep: "", number: 0 };
 }
@@ -1900,8 +2539,8 @@ export const AgentSyncServiceService = {
   /**
    * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
-   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
-   * an answer covers every earlier one.
+   * first InSync is gone; of a stream that is resumed (see Welcome) only what differs is told. The agent answers with Ack
+   * or Nack once its kernel has been brought to an InSync's revision; an answer covers every earlier one.
    */
   sync: {
     path: "/weft.v1.AgentSyncService/Sync" as const,
@@ -1918,8 +2557,8 @@ export interface AgentSyncServiceServer extends UntypedServiceImplementation {
   /**
    * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
-   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
-   * an answer covers every earlier one.
+   * first InSync is gone; of a stream that is resumed (see Welcome) only what differs is told. The agent answers with Ack
+   * or Nack once its kernel has been brought to an InSync's revision; an answer covers every earlier one.
    */
   sync: handleBidiStreamingCall<SyncRequest, SyncResponse>;
 }
@@ -1928,8 +2567,8 @@ export interface AgentSyncServiceClient extends Client {
   /**
    * The agent says Hello once; the controller answers Welcome, a NetworkFrame for each network in the host's span, and
    * InSync; then changes, each batch ended by InSync. A network of an earlier stream that is not framed again before the
-   * first InSync is gone. The agent answers with Ack or Nack once its kernel has been brought to an InSync's revision;
-   * an answer covers every earlier one.
+   * first InSync is gone; of a stream that is resumed (see Welcome) only what differs is told. The agent answers with Ack
+   * or Nack once its kernel has been brought to an InSync's revision; an answer covers every earlier one.
    */
   sync(): ClientDuplexStream<SyncRequest, SyncResponse>;
   sync(options: Partial<CallOptions>): ClientDuplexStream<SyncRequest, SyncResponse>;
@@ -1944,6 +2583,14 @@ export const AgentSyncServiceClient = makeGenericClientConstructor(
   service: typeof AgentSyncServiceService;
   serviceName: string;
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 

@@ -65,6 +65,96 @@ export function hostStateToJSON(object: HostState): string {
   }
 }
 
+/** Whether a host takes new endpoints. */
+export enum HostAvailability {
+  HOST_AVAILABILITY_UNSPECIFIED = 0,
+  HOST_AVAILABILITY_ACTIVE = 1,
+  /** HOST_AVAILABILITY_DRAINED - No new endpoints come to be on it; those it has stay. */
+  HOST_AVAILABILITY_DRAINED = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function hostAvailabilityFromJSON(object: any): HostAvailability {
+  switch (object) {
+    case 0:
+    case "HOST_AVAILABILITY_UNSPECIFIED":
+      return HostAvailability.HOST_AVAILABILITY_UNSPECIFIED;
+    case 1:
+    case "HOST_AVAILABILITY_ACTIVE":
+      return HostAvailability.HOST_AVAILABILITY_ACTIVE;
+    case 2:
+    case "HOST_AVAILABILITY_DRAINED":
+      return HostAvailability.HOST_AVAILABILITY_DRAINED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return HostAvailability.UNRECOGNIZED;
+  }
+}
+
+export function hostAvailabilityToJSON(object: HostAvailability): string {
+  switch (object) {
+    case HostAvailability.HOST_AVAILABILITY_UNSPECIFIED:
+      return "HOST_AVAILABILITY_UNSPECIFIED";
+    case HostAvailability.HOST_AVAILABILITY_ACTIVE:
+      return "HOST_AVAILABILITY_ACTIVE";
+    case HostAvailability.HOST_AVAILABILITY_DRAINED:
+      return "HOST_AVAILABILITY_DRAINED";
+    case HostAvailability.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** What the cluster makes of a host that it does not hear from. */
+export enum HostAbsence {
+  HOST_ABSENCE_UNSPECIFIED = 0,
+  /** HOST_ABSENCE_NONE - It is there, or has not been missed for long. */
+  HOST_ABSENCE_NONE = 1,
+  /** HOST_ABSENCE_LOST - It is missed, and has a time of grace in which to come back to all that it had. */
+  HOST_ABSENCE_LOST = 2,
+  /** HOST_ABSENCE_FENCED - Nobody listens to it any more: what it had is taken back, and it is readmitted when it is there again. */
+  HOST_ABSENCE_FENCED = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function hostAbsenceFromJSON(object: any): HostAbsence {
+  switch (object) {
+    case 0:
+    case "HOST_ABSENCE_UNSPECIFIED":
+      return HostAbsence.HOST_ABSENCE_UNSPECIFIED;
+    case 1:
+    case "HOST_ABSENCE_NONE":
+      return HostAbsence.HOST_ABSENCE_NONE;
+    case 2:
+    case "HOST_ABSENCE_LOST":
+      return HostAbsence.HOST_ABSENCE_LOST;
+    case 3:
+    case "HOST_ABSENCE_FENCED":
+      return HostAbsence.HOST_ABSENCE_FENCED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return HostAbsence.UNRECOGNIZED;
+  }
+}
+
+export function hostAbsenceToJSON(object: HostAbsence): string {
+  switch (object) {
+    case HostAbsence.HOST_ABSENCE_UNSPECIFIED:
+      return "HOST_ABSENCE_UNSPECIFIED";
+    case HostAbsence.HOST_ABSENCE_NONE:
+      return "HOST_ABSENCE_NONE";
+    case HostAbsence.HOST_ABSENCE_LOST:
+      return "HOST_ABSENCE_LOST";
+    case HostAbsence.HOST_ABSENCE_FENCED:
+      return "HOST_ABSENCE_FENCED";
+    case HostAbsence.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** A machine with an agent. */
 export interface Host {
   /** A UUID, from the agent's state directory. */
@@ -88,6 +178,10 @@ export interface Host {
   prefixes: string[];
   /** The last epoch in which it said what it runs. */
   declaredEpoch: string;
+  availability: HostAvailability;
+  /** From 1; one more each time it is fenced. */
+  incarnation: number;
+  absence: HostAbsence;
 }
 
 /** One thing a host could not do. */
@@ -142,6 +236,9 @@ function createBaseHost(): Host {
     revision: 0n,
     prefixes: [],
     declaredEpoch: "",
+    availability: 0,
+    incarnation: 0,
+    absence: 0,
   };
 }
 
@@ -185,6 +282,15 @@ export const Host: MessageFns<Host> = {
     }
     if (message.declaredEpoch !== "") {
       writer.uint32(90).string(message.declaredEpoch);
+    }
+    if (message.availability !== 0) {
+      writer.uint32(96).int32(message.availability);
+    }
+    if (message.incarnation !== 0) {
+      writer.uint32(104).uint32(message.incarnation);
+    }
+    if (message.absence !== 0) {
+      writer.uint32(112).int32(message.absence);
     }
     return writer;
   },
@@ -290,6 +396,30 @@ export const Host: MessageFns<Host> = {
             message.declaredEpoch = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.availability = reader.int32() as any;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.incarnation = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.absence = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -323,6 +453,9 @@ export const Host: MessageFns<Host> = {
         : isSet(object.declared_epoch)
         ? globalThis.String(object.declared_epoch)
         : "",
+      availability: isSet(object.availability) ? hostAvailabilityFromJSON(object.availability) : 0,
+      incarnation: isSet(object.incarnation) ? globalThis.Number(object.incarnation) : 0,
+      absence: isSet(object.absence) ? hostAbsenceFromJSON(object.absence) : 0,
     };
   },
 
@@ -361,6 +494,15 @@ export const Host: MessageFns<Host> = {
     if (message.declaredEpoch !== "") {
       obj.declaredEpoch = message.declaredEpoch;
     }
+    if (message.availability !== 0) {
+      obj.availability = hostAvailabilityToJSON(message.availability);
+    }
+    if (message.incarnation !== 0) {
+      obj.incarnation = Math.round(message.incarnation);
+    }
+    if (message.absence !== 0) {
+      obj.absence = hostAbsenceToJSON(message.absence);
+    }
     return obj;
   },
 
@@ -382,6 +524,9 @@ export const Host: MessageFns<Host> = {
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.prefixes = object.prefixes?.map((e) => e) || [];
     message.declaredEpoch = object.declaredEpoch ?? "";
+    message.availability = object.availability ?? 0;
+    message.incarnation = object.incarnation ?? 0;
+    message.absence = object.absence ?? 0;
     return message;
   },
 };

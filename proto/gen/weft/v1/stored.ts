@@ -40,6 +40,27 @@ export interface StoredResting {
   endpointId: string;
 }
 
+/** A controller that serves the cluster, for as long as it does. */
+export interface StoredController {
+  /** Of this one life of it. */
+  id: string;
+  name: string;
+  /** Where others and clients reach it: "192.0.2.1:7070", "[2001:db8::1]:7070". */
+  address: string;
+  version: string;
+  startTime: Date | undefined;
+}
+
+/** That a host is alive, for as long as it is. */
+export interface StoredAlive {
+  /** Of its agent's stream. */
+  session: string;
+  /** Where that is. */
+  controllerId: string;
+  /** The lease that the key is on, by which another controller goes on with it. */
+  leaseId: string;
+}
+
 /** A holder of an address, written when it gave it back; until when is the key's own revision. */
 export interface StoredHolding {
   network: string;
@@ -344,6 +365,252 @@ export const StoredResting: MessageFns<StoredResting> = {
   fromPartial(object: DeepPartial<StoredResting>): StoredResting {
     const message = createBaseStoredResting();
     message.endpointId = object.endpointId ?? "";
+    return message;
+  },
+};
+
+function createBaseStoredController(): StoredController {
+  return { id: "", name: "", address: "", version: "", startTime: undefined };
+}
+
+export const StoredController: MessageFns<StoredController> = {
+  encode(message: StoredController, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.version !== "") {
+      writer.uint32(34).string(message.version);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredController {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredController();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredController {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      startTime: isSet(object.startTime)
+        ? fromJsonTimestamp(object.startTime)
+        : isSet(object.start_time)
+        ? fromJsonTimestamp(object.start_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: StoredController): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.startTime !== undefined) {
+      obj.startTime = message.startTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredController>): StoredController {
+    return StoredController.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredController>): StoredController {
+    const message = createBaseStoredController();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
+    message.version = object.version ?? "";
+    message.startTime = object.startTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStoredAlive(): StoredAlive {
+  return { session: "", controllerId: "", leaseId: "" };
+}
+
+export const StoredAlive: MessageFns<StoredAlive> = {
+  encode(message: StoredAlive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== "") {
+      writer.uint32(10).string(message.session);
+    }
+    if (message.controllerId !== "") {
+      writer.uint32(18).string(message.controllerId);
+    }
+    if (message.leaseId !== "") {
+      writer.uint32(26).string(message.leaseId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredAlive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredAlive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.session = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.controllerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.leaseId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredAlive {
+    return {
+      session: isSet(object.session) ? globalThis.String(object.session) : "",
+      controllerId: isSet(object.controllerId)
+        ? globalThis.String(object.controllerId)
+        : isSet(object.controller_id)
+        ? globalThis.String(object.controller_id)
+        : "",
+      leaseId: isSet(object.leaseId)
+        ? globalThis.String(object.leaseId)
+        : isSet(object.lease_id)
+        ? globalThis.String(object.lease_id)
+        : "",
+    };
+  },
+
+  toJSON(message: StoredAlive): unknown {
+    const obj: any = {};
+    if (message.session !== "") {
+      obj.session = message.session;
+    }
+    if (message.controllerId !== "") {
+      obj.controllerId = message.controllerId;
+    }
+    if (message.leaseId !== "") {
+      obj.leaseId = message.leaseId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredAlive>): StoredAlive {
+    return StoredAlive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredAlive>): StoredAlive {
+    const message = createBaseStoredAlive();
+    message.session = object.session ?? "";
+    message.controllerId = object.controllerId ?? "";
+    message.leaseId = object.leaseId ?? "";
     return message;
   },
 };

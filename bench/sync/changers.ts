@@ -12,6 +12,9 @@ import type { LoadedEndpoint } from './cluster.js';
 /** Milliseconds for one call on a machine that is busy. */
 const CALL_MS = 30_000;
 
+/** Calls under way at once: one client may have 256. */
+const CALLS = 200;
+
 /** What it returns from may only have begun: the watcher hears when it is done. */
 export interface Changer {
   readonly remove: (endpoint: LoadedEndpoint) => Promise<void>;
@@ -20,18 +23,40 @@ export interface Changer {
 
 /** As an operator does; that an endpoint is gone, and that another is ready, its host says. */
 export function throughController(client: TestClient): Changer {
+  const permits = new Permits(CALLS);
   return {
-    remove: async ({ id }) => {
-      await client.call(client.endpoints.delete.bind(client.endpoints), { id }, CALL_MS);
-    },
-    make: async ({ id, network, hostId }) => {
+    remove: ({ id }) =>
+      permits.run(() => client.call(client.endpoints.delete.bind(client.endpoints), { id }, CALL_MS)),
+    make: ({ id, network, hostId }) => {
       const request = {
         ...{ id, network: network.id, host: hostId, sandbox: `box-${id}`, session: '' },
         ...{ aliases: [], addresses: [], mac: '', labels: { app: 'web' } },
       };
-      await client.call(client.endpoints.create.bind(client.endpoints), request, CALL_MS);
+      return permits.run(() => client.call(client.endpoints.create.bind(client.endpoints), request, CALL_MS));
     },
   };
+}
+
+/** So much work at once; the rest waits in line. */
+class Permits {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run(work: () => Promise<unknown>): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
 }
 
 /** The same objects at as many revisions, with no rules, no guards and no hosts. */

@@ -19,7 +19,8 @@ import { openCa } from '../../controller/credentials.js';
 import { issue, type CertificateAuthority } from '../../controller/identity/ca.js';
 import { loadOrCreateMeta } from '../../controller/meta.js';
 import { SILENT, openBrain, TestClient, type Brain } from '../../controller/testing.js';
-import { SimulatedAgents, type SimulatedAgentsOptions } from '../../e2e/simulated/agents.js';
+import { SimulatedAgents } from '../../e2e/simulated/agents.js';
+import type { Launch } from '../../e2e/simulated/orders.js';
 import type { SimulatedHost } from '../../e2e/simulated/agent.js';
 import { BenchEtcd, NEVER, SETTINGS } from '../ipam-cluster.js';
 import { BenchController, type ControllerOptions } from './controller.js';
@@ -87,16 +88,17 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** All agents, started over `staggerMs`; they go with the cluster. */
-  async startAgents(
-    options: Pick<SimulatedAgentsOptions, 'processes' | 'staggerMs' | 'atOnce'>,
-  ): Promise<SimulatedAgents> {
-    const agents = await SimulatedAgents.start({
-      ...{ hosts: this.hosts, ca: this.ca.cert, target: `ipv4:127.0.0.1:${String(this.controller.port)}` },
-      ...{ nodeOptions: [...AGENT_OPTIONS, ...this.#nodeOptions], ...options },
-    });
+  /** A process for its agents, which goes with the cluster. */
+  openAgents(): SimulatedAgents {
+    const agents = new SimulatedAgents({ processes: 1, nodeOptions: [...AGENT_OPTIONS, ...this.#nodeOptions] });
     this.#parts.push(() => agents[Symbol.asyncDispose]());
     return agents;
+  }
+
+  /** Where its agents find their controller, and who they are. */
+  get launch(): Pick<Launch, 'hosts' | 'ca' | 'target'> {
+    const { hosts, ca, controller } = this;
+    return { hosts, ca: ca.cert, target: `ipv4:127.0.0.1:${String(controller.port)}` };
   }
 
   /** An operator's client. */

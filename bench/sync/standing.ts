@@ -12,29 +12,34 @@ import type { Cluster } from './cluster.js';
 
 /** Milliseconds in which all come to follow, and in which all have the last change, on a machine that is busy. */
 const FOLLOW_MS = 180_000;
-const AGREE_MS = 60_000;
+const AGREE_MS = 120_000;
 
 const SAY_MS = 5_000;
 
 /** Returns when each has had so many streams that told it everything, and follows; or, as far as they are, after `withinMs`. */
 export async function untilAllFollow(
   agents: SimulatedAgents,
-  options: { readonly streams: number; readonly withinMs?: number; readonly say: (text: string) => void },
+  options: {
+    readonly hosts: number;
+    readonly streams: number;
+    readonly withinMs?: number;
+    readonly say: (text: string) => void;
+  },
 ): Promise<FleetStanding> {
-  const { streams, withinMs = FOLLOW_MS, say } = options;
+  const { hosts, streams, withinMs = FOLLOW_MS, say } = options;
   const late = withDeadline(withinMs);
   let told = monotonicMs();
   for (;;) {
     const standing = await agents.standing();
-    const { agents: all, following, fewestStreams, receivedBytes, problems } = standing;
-    if (following === all && fewestStreams >= streams) return standing;
+    const { following, fewestStreams, receivedBytes, problems } = standing;
+    if (following === hosts && fewestStreams >= streams) return standing;
     if (!(await pause(100, late))) {
-      say(`${String(all - following)} of ${String(all)} still do not follow: ${problems.join('; ')}`);
+      say(`${String(hosts - following)} of ${String(hosts)} still do not follow: ${problems.join('; ')}`);
       return standing;
     }
     if (monotonicMs() - told < SAY_MS) continue;
     told = monotonicMs();
-    say(`${String(following)} of ${String(all)} follow, ${(receivedBytes / 1e6).toFixed(0)} MB received`);
+    say(`${String(following)} of ${String(hosts)} follow, ${(receivedBytes / 1e6).toFixed(0)} MB received`);
   }
 }
 

@@ -13,7 +13,7 @@ import { everyoneAgrees, untilAllFollow } from './standing.js';
 const PER_SECOND = 100;
 
 /** Changes to the one network that every host is on, each of which is told to all of them. */
-const FLAT = { perSecond: 10, seconds: 15, kind: 'everywhere' } as const;
+const FLAT = { perSecond: 2, seconds: 20, kind: 'everywhere' } as const;
 
 /** Of the peer: enough of its changes for a p99. */
 const PEER_SECONDS = 20;
@@ -109,8 +109,10 @@ async function measureWeft(
 ): Promise<{ readonly figures: Figures; readonly endpoints: readonly LoadedEndpoint[] }> {
   const hosts = cluster.hosts.length;
   const began = monotonicMs();
-  await using agents = await cluster.startAgents({ processes: 1, staggerMs: hosts * STAGGER_MS, atOnce: AT_ONCE });
-  const { following, receivedBytes, rssBytes, lastSyncedAtMs } = await untilAllFollow(agents, { streams: 1, say });
+  await using agents = cluster.openAgents();
+  const launching = agents.launch({ ...cluster.launch, staggerMs: hosts * STAGGER_MS, atOnce: AT_ONCE });
+  const [, standing] = await Promise.all([launching, untilAllFollow(agents, { hosts, streams: 1, say })]);
+  const { following, receivedBytes, rssBytes, lastSyncedAtMs } = standing;
   if (following < hosts) throw new Error(`of ${String(hosts)} hosts only ${String(following)} came to follow`);
   await everyoneAgrees(agents, cluster);
   say(
@@ -144,8 +146,11 @@ async function reconnect({ cluster, agents, say }: Loaded, snapshotBytes: number
   await cluster.controller.start();
   const readyMs = monotonicMs() - began;
   say(`the controller ended within ${endedMs.toFixed(0)} ms, and is ready after ${readyMs.toFixed(0)} ms`);
-  const after = await untilAllFollow(agents, { streams: before.fewestStreams + 1, withinMs: RECONNECT_MS, say });
-  if (after.following < after.agents) return { reconnectFollowing: after.following };
+  const after = await untilAllFollow(agents, {
+    ...{ hosts: cluster.hosts.length, streams: before.fewestStreams + 1 },
+    ...{ withinMs: RECONNECT_MS, say },
+  });
+  if (after.following < cluster.hosts.length) return { reconnectFollowing: after.following };
   await everyoneAgrees(agents, cluster);
   const figures = {
     reconnectMs: after.lastSyncedAtMs - began,

@@ -3,33 +3,41 @@ import type { HostId } from '../../core/ids.js';
 import { FleetProcess } from './fleet-process.js';
 import type { Acks, FleetStanding, Launch, Summary } from './orders.js';
 
-export interface SimulatedAgentsOptions extends Launch {
+export interface ProcessesOptions {
   /** Processes to spread them over; hosts are dealt out in turn. */
   readonly processes: number;
+  /** `--max-old-space-size=8192`. */
   readonly nodeOptions?: readonly string[];
 }
 
 export class SimulatedAgents implements AsyncDisposable {
   readonly #processes: readonly FleetProcess[];
 
-  private constructor(processes: readonly FleetProcess[]) {
-    this.#processes = processes;
+  /** Processes without an agent. */
+  constructor({ processes, nodeOptions = [] }: ProcessesOptions) {
+    this.#processes = Array.from({ length: processes }, () => new FleetProcess({ nodeOptions }));
   }
 
   /** Returns when the last agent has been started, which is before it follows. */
-  static async start({ processes, nodeOptions = [], ...launch }: SimulatedAgentsOptions): Promise<SimulatedAgents> {
-    const agents = new SimulatedAgents(Array.from({ length: processes }, () => new FleetProcess({ nodeOptions })));
+  static async start({ processes, nodeOptions, ...launch }: ProcessesOptions & Launch): Promise<SimulatedAgents> {
+    const agents = new SimulatedAgents({ processes, ...(nodeOptions === undefined ? {} : { nodeOptions }) });
     try {
-      await Promise.all(
-        agents.#processes.map((each, index) =>
-          each.order('launch', { ...launch, hosts: launch.hosts.filter((_, at) => at % processes === index) }),
-        ),
-      );
+      await agents.launch(launch);
       return agents;
     } catch (error) {
       await agents[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Returns when the last agent has been started. */
+  async launch(launch: Launch): Promise<void> {
+    const { length } = this.#processes;
+    await Promise.all(
+      this.#processes.map((each, index) =>
+        each.order('launch', { ...launch, hosts: launch.hosts.filter((_, at) => at % length === index) }),
+      ),
+    );
   }
 
   /** Their processes, to stop some of them: `processes[0].freeze()`. */

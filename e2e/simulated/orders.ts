@@ -12,7 +12,7 @@ export interface Launch {
   readonly target: string;
   /** Milliseconds over which their starts are spread. */
   readonly staggerMs: number;
-  /** How many at most may have been started and not been told everything yet; undefined: any number. */
+  /** How many of a process at most may have been started and not been told everything yet; undefined: any number. */
   readonly atOnce?: number;
 }
 

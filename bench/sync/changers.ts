@@ -25,8 +25,7 @@ export interface Changer {
 export function throughController(client: TestClient): Changer {
   const permits = new Permits(CALLS);
   return {
-    remove: ({ id }) =>
-      permits.run(() => client.call(client.endpoints.delete.bind(client.endpoints), { id }, CALL_MS)),
+    remove: ({ id }) => permits.run(() => client.call(client.endpoints.delete.bind(client.endpoints), { id }, CALL_MS)),
     make: ({ id, network, hostId }) => {
       const request = {
         ...{ id, network: network.id, host: hostId, sandbox: `box-${id}`, session: '' },

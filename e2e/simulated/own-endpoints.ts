@@ -17,7 +17,7 @@ export class OwnEndpoints {
   }
 
   hear({ message }: SyncResponse): void {
-    if (message?.$case === 'frame') {
+    if (message?.$case === 'frame' || message?.$case === 'replacement') {
       for (const endpoint of message.value.endpoints) this.#note(endpoint);
     } else if (message?.$case === 'change') {
       for (const endpoint of message.value.putEndpoints) this.#note(endpoint);

@@ -107,6 +107,7 @@ class KernellessAgent implements AsyncDisposable {
       epoch: this.#epoch,
       clusterId: '',
       prefixes: undefined,
+      resume: undefined,
     };
     send({ $case: 'hello', value: hello });
     return new Promise((resolve) => {
@@ -145,6 +146,8 @@ class KernellessAgent implements AsyncDisposable {
         this.#join();
         return [...this.#report(), { $case: 'ack', value: { revision: message.value.revision, notices: [] } }];
       case 'liveness':
+      // Nothing is resumed that was not offered.
+      case 'replacement':
         return [];
     }
   }

@@ -264,6 +264,7 @@ export class ScriptedAgent {
         epoch: '',
         clusterId: '',
         prefixes: undefined,
+        resume: undefined,
         ...hello,
         hostId: this.hostId,
       };

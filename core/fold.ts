@@ -1,4 +1,5 @@
 /** What a host knows of the cluster, and the one function that brings it forward. */
+import { bucketing } from './digest.js';
 import { withEdits } from './edited-map.js';
 import type { EndpointId, HostId, NetworkId } from './ids.js';
 import type { Endpoint, Network, Peer } from './model.js';
@@ -34,7 +35,20 @@ export type Change =
       readonly putPeers: readonly Peer[];
       readonly dropPeers: readonly HostId[];
     }
+  | Replacement
   | { readonly kind: 'drop'; readonly networkId: NetworkId };
+
+/** What is in some buckets of a network that is already known (see digest.ts), in place of all that was known to be. */
+export interface Replacement {
+  readonly kind: 'replacement';
+  readonly networkId: NetworkId;
+  /** Set when the network's own settings are others. */
+  readonly network: Network | undefined;
+  readonly bucketCount: number;
+  readonly buckets: readonly number[];
+  readonly endpoints: readonly Endpoint[];
+  readonly peers: readonly Peer[];
+}
 
 /** A change for a network that was never framed: the two sides disagree, and the stream must begin anew. */
 export class UnknownNetwork extends Error {
@@ -58,7 +72,9 @@ export function fold(view: HostView, batch: readonly (Snapshot | Change)[]): Hos
       drafts.delete(item.networkId);
       next.delete(item.networkId);
     } else {
-      draftOf(item.networkId, drafts, next).take(item);
+      const draft = draftOf(item.networkId, drafts, next);
+      if (item.kind === 'change') draft.take(item);
+      else draft.replace(item);
     }
   }
   for (const [id, draft] of drafts) next.set(id, draft.finish());
@@ -99,6 +115,20 @@ class Draft {
     for (const id of change.dropEndpoints) this.#endpoints.set(id, undefined);
     for (const peer of change.putPeers) this.#peers.set(peer.hostId, peer);
     for (const id of change.dropPeers) this.#peers.set(id, undefined);
+  }
+
+  /** Looks at all that there is: it is done once for a stream. */
+  replace({ network, bucketCount, buckets, endpoints, peers }: Replacement): void {
+    if (network !== undefined) this.#network = network;
+    const bucketOf = bucketing(bucketCount);
+    const replaced = new Set(buckets);
+    const isReplaced = (id: string): boolean => replaced.has(bucketOf(id));
+    for (const map of [this.before.endpoints, this.#endpoints])
+      for (const id of map.keys()) if (isReplaced(id)) this.#endpoints.set(id, undefined);
+    for (const map of [this.before.peers, this.#peers])
+      for (const id of map.keys()) if (isReplaced(id)) this.#peers.set(id, undefined);
+    for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
+    for (const peer of peers) this.#peers.set(peer.hostId, peer);
   }
 
   finish(): NetworkView {

@@ -38,8 +38,8 @@ class Side {
     for (const message of messages) this.stream.write({ message });
   }
 
-  welcome(session: string, { epoch = 'e', declare = false } = {}): void {
-    const value = { clusterId: 'c', epoch, session, hostNumber: 1, hostName: 'h1', declare };
+  welcome(session: string, { epoch = 'e', declare = false, resumed = false } = {}): void {
+    const value = { clusterId: 'c', epoch, session, hostNumber: 1, hostName: 'h1', declare, resumed, format: 1 };
     this.say({ $case: 'welcome', value });
   }
 

@@ -19,6 +19,7 @@ import { HOLD_OVER_MS, HoldOver } from '../state/hold-over.js';
 import { Latest } from '../state/latest.js';
 import type { Known, Settled } from '../state/settled.js';
 import { declarationOf } from './declaration.js';
+import { offerOf, type Offer } from './resume.js';
 import { Retry } from './retry.js';
 import { StreamReader } from './stream.js';
 
@@ -84,6 +85,8 @@ export class SyncClient {
   #holdOver: { readonly over: HoldOver; readonly timer: NodeJS.Timeout } | undefined;
   /** As the stream told it, without what is held over. */
   #told: Known | undefined;
+  /** Of what it told (see Welcome); undefined where that is not to be relied on. */
+  #format: number | undefined;
   /** An epoch that this host followed and does not speak of any more. */
   #forgotten: string | undefined;
 
@@ -118,6 +121,8 @@ export class SyncClient {
       this.state.set({ ...this.state.value, session: undefined });
       if (PERMANENT.has(end.error.reason) && this.state.value.identity === undefined) throw end.error;
       if (end.error.reason === 'CLUSTER_DIFFERS') this.#forget();
+      // It may be what was offered that the controller does not take.
+      if (end.error.reason === 'ARGUMENT_INVALID') this.#format = undefined;
       // Whatever it was: the next controller may not have it.
       way?.moveOn(end.peer);
       const waitMs = retry.after({ worked: end.worked, replaced: end.error.reason === 'SESSION_STALE' });
@@ -159,7 +164,10 @@ export class SyncClient {
       const metadata = new Metadata();
       metadata.set(REQUEST_ID_KEY, randomUUID());
       const stream = client.sync(metadata);
-      const reader = new StreamReader();
+      const last = followed();
+      const { clusterId, epoch } = last.epoch === this.#forgotten ? NOTHING_FOLLOWED : last;
+      const offer = this.#offerIn(clusterId, epoch);
+      const reader = new StreamReader(offer?.view);
       let worked = false;
       let cause: WeftError | undefined;
       const cancel = (): void => {
@@ -182,6 +190,8 @@ export class SyncClient {
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error);
           cause ??= new WeftError({ reason: 'INTERNAL', message: `${controller} sent what it must not: ${reason}` });
+          // Whichever side is wrong: what is told in full is right.
+          this.#format = undefined;
           cancel();
         }
       });
@@ -194,11 +204,17 @@ export class SyncClient {
       });
       signal.addEventListener('abort', cancel, { once: true });
       if (signal.aborted) cancel();
-      const last = followed();
-      const { clusterId, epoch } = last.epoch === this.#forgotten ? NOTHING_FOLLOWED : last;
       const hello = { hostId, vtep, version: VERSION, epoch, clusterId, prefixes: { cidrs: [...prefixes.value] } };
-      stream.write({ message: { $case: 'hello', value: hello } });
+      stream.write({ message: { $case: 'hello', value: { ...hello, resume: offer?.resume } } });
     });
+  }
+
+  /** What there still is of this epoch, so that it need not be told again. */
+  #offerIn(clusterId: string, epoch: string): Offer | undefined {
+    const told = this.#told;
+    const format = this.#format;
+    if (told === undefined || format === undefined) return undefined;
+    return told.clusterId === clusterId && told.epoch === epoch ? offerOf({ view: told.view, format }) : undefined;
   }
 
   /**
@@ -228,6 +244,7 @@ export class SyncClient {
       if (event.welcome.declare) this.#declare(stream, event.welcome.epoch);
       return false;
     }
+    this.#format = event.format;
     this.#requestIds = [...new Set([...this.#requestIds, ...event.requestIds])];
     this.#take(event.known);
     return true;

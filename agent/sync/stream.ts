@@ -2,15 +2,17 @@
 import { fold, type Change, type HostView, type Snapshot } from '../../core/fold.js';
 import { decodeChange, decodeDrop } from '../../proto/codec.js';
 import { FrameReader } from '../../proto/frame.js';
+import { decodeReplacement } from '../../proto/replacement.js';
 import type { SyncResponse, Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Known } from '../state/settled.js';
+import { Unreachable } from './unreachable.js';
 
 /** What a message amounts to: nothing yet, the stream's acceptance, or a view in sync. */
 export type StreamEvent =
   | { readonly kind: 'none' }
   | { readonly kind: 'welcome'; readonly welcome: Welcome }
-  /** `requestIds`: whose changes it brings, as far as they say so; none with a stream's first view. */
-  | { readonly kind: 'known'; readonly known: Known; readonly requestIds: readonly string[] };
+  /** `requestIds`: whose changes it brings, as far as they say so; none with a stream's first view. `format`: see Welcome. */
+  | { readonly kind: 'known'; readonly known: Known; readonly requestIds: readonly string[]; readonly format: number };
 
 /** A message out of its turn. */
 class StreamError extends Error {
@@ -19,12 +21,21 @@ class StreamError extends Error {
 
 const NONE: StreamEvent = { kind: 'none' };
 
-/** Begins from nothing with each stream: a network that is not framed again is gone. */
+/** Begins from nothing with each stream, or, where the controller says so, from what its hello said is there. */
 export class StreamReader {
   #welcome: Welcome | undefined;
   #view: HostView = new Map();
+  #offered: HostView | undefined;
   #batch: (Snapshot | Change)[] = [];
   readonly #frames = new FrameReader();
+  readonly #unreachable = new Unreachable();
+  /** As of the last InSync. */
+  #known: Known | undefined;
+
+  /** @param offered the networks that the hello gave digests of */
+  constructor(offered?: HostView) {
+    this.#offered = offered;
+  }
 
   /** Throws WireError, UnknownNetwork and StreamError: the two sides disagree, and the stream must begin anew. */
   read({ message }: SyncResponse): StreamEvent {
@@ -35,7 +46,7 @@ export class StreamReader {
     }
     switch (message?.$case) {
       case 'welcome':
-        this.#welcome = message.value;
+        this.#begin(message.value);
         return { kind: 'welcome', welcome: message.value };
       case 'frame': {
         const snapshot = this.#frames.read(message.value);
@@ -48,23 +59,41 @@ export class StreamReader {
       case 'drop':
         this.#batch.push(decodeDrop(message.value));
         return NONE;
+      case 'replacement':
+        this.#batch.push(decodeReplacement(message.value));
+        return NONE;
       case 'inSync': {
         if (this.#welcome === undefined) throw new StreamError('InSync came before Welcome');
-        const { session, clusterId, epoch } = this.#welcome;
+        const { session, clusterId, epoch, format } = this.#welcome;
         this.#view = fold(this.#view, this.#batch);
+        this.#unreachable.keepPeersOf(this.#view);
         const requestIds = requestIdsOf(this.#batch);
         this.#batch = [];
-        return {
-          kind: 'known',
-          known: { view: this.#view, revision: message.value.revision, clusterId, epoch, session },
-          requestIds,
-        };
+        const { revision } = message.value;
+        const unreachable = this.#unreachable.hosts;
+        this.#known = { view: this.#view, unreachable, revision, clusterId, epoch, session };
+        return { kind: 'known', known: this.#known, format, requestIds };
       }
-      case 'liveness':
+      case 'liveness': {
+        // At once, also amid a batch: whom to send nobody to does not wait for what else there is to say.
+        this.#unreachable.take(message.value);
+        if (this.#known === undefined || this.#welcome === undefined) return NONE;
+        this.#known = { ...this.#known, unreachable: this.#unreachable.hosts };
+        return { kind: 'known', known: this.#known, format: this.#welcome.format, requestIds: [] };
+      }
       case undefined:
         // A newer controller may say what this agent does not understand, and does not need.
         return NONE;
     }
+  }
+
+  #begin(welcome: Welcome): void {
+    this.#welcome = welcome;
+    if (welcome.resumed) {
+      if (this.#offered === undefined) throw new StreamError('the controller resumes what was never offered');
+      this.#view = this.#offered;
+    }
+    this.#offered = undefined;
   }
 }
 

@@ -17,12 +17,13 @@ import type { Cache } from '../cache/cache.js';
 import type { Committer } from '../commit/commit.js';
 import { registerHost, updateHost } from '../domain/host.js';
 import type { Fanout } from '../fanout/fanout.js';
+import type { Resume } from '../fanout/resume.js';
 import type { Session, SessionStream } from '../fanout/session.js';
 import { clusterDiffers, originOf } from '../domain/origin.js';
 import type { HostLeases } from '../liveness/host-leases.js';
 import type { Meta } from '../meta.js';
 import { takeDeclaration } from './declaration.js';
-import { readHello, readPrefixes } from './read-hello.js';
+import { readHello, readPrefixes, readResume } from './read-hello.js';
 import { Reports } from './reports.js';
 import type { CallInfo, Serve } from './serve.js';
 import { Checker } from './validate.js';
@@ -77,6 +78,8 @@ class AgentStream {
   readonly #options: AgentSyncServiceOptions;
   readonly #hello = deferred<Hello>();
   readonly #declaration = deferred<Declaration>();
+  /** What the host has already, until that was compared: it may be as much as a megabyte. */
+  #resume: Resume | undefined;
   #isAsked = false;
   /** What of it is here. */
   readonly #declared: Declaration[] = [];
@@ -145,6 +148,7 @@ class AgentStream {
     this.#session = fanout.open({
       ...{ id: session, host },
       declare,
+      resume: this.#takeResume(),
       stream: this.#toSessionStream(),
       onBroken: (error) => {
         this.#fail(error);
@@ -164,6 +168,12 @@ class AgentStream {
     }
     await this.#over.promise;
     log.info({ host: host.name, session: this.#session.id }, 'host disconnected');
+  }
+
+  #takeResume(): Resume | undefined {
+    const resume = this.#resume;
+    this.#resume = undefined;
+    return resume;
   }
 
   /** What the host says it runs; undefined: it has ended the stream. */
@@ -224,7 +234,8 @@ class AgentStream {
   #receive({ message }: SyncRequest): void {
     const session = this.#session;
     if (message?.$case === 'hello') {
-      this.#hello.resolve(message.value);
+      this.#resume = readResume(message.value, this.#options.meta);
+      this.#hello.resolve({ ...message.value, resume: undefined });
       return;
     }
     if (session === undefined) throw new WeftError(invalid('hello', 'it comes first'));

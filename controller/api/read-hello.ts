@@ -1,10 +1,12 @@
 /** Reading what an agent says of its host. */
 import { parseCidr, prefixLengthOf, type Cidr } from '../../core/address.js';
-import { isUuid, parseHostId } from '../../core/ids.js';
+import { DIGEST_BYTES, DIGEST_FORMAT, DIGEST_LIMITS } from '../../core/digest.js';
+import { isUuid, parseHostId, parseNetworkId, type NetworkId } from '../../core/ids.js';
 import { isName } from '../../core/name.js';
 import { objectionToRange } from '../../core/special-range.js';
-import type { Hello, HostPrefixes } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { Hello, HostPrefixes, NetworkDigest as NetworkDigestMessage } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { RegisterHost } from '../domain/host.js';
+import type { NetworkDigest, Resume } from '../fanout/resume.js';
 import type { Principal } from '../identity/principal.js';
 import { Checker, quote } from './validate.js';
 
@@ -32,6 +34,48 @@ export function readHello(hello: Hello, { name }: Principal): RegisterHost {
   check.done();
   if (id === undefined || vtep === undefined) throw new RangeError('a checked hello has both');
   return { id, name, vtep, version: hello.version, prefixes };
+}
+
+/**
+ * What a host has of the epoch `meta` is in, which it need not be told again; undefined: it has nothing that could be
+ * believed. Throws WeftError ARGUMENT_INVALID. A host that says what is not true harms itself alone.
+ */
+export function readResume(
+  { clusterId, epoch, resume }: Hello,
+  meta: { readonly clusterId: string; readonly epoch: string },
+): Resume | undefined {
+  if (resume === undefined) return undefined;
+  const check = new Checker();
+  const read = readDigests(check, resume.networks);
+  check.done();
+  const isBelieved = clusterId === meta.clusterId && epoch === meta.epoch && resume.format === DIGEST_FORMAT;
+  return isBelieved ? read : undefined;
+}
+
+function readDigests(check: Checker, networks: readonly NetworkDigestMessage[]): Resume {
+  const read = new Map<NetworkId, NetworkDigest>();
+  if (networks.length > DIGEST_LIMITS.networks) {
+    const most = `at most ${String(DIGEST_LIMITS.networks)}`;
+    check.refuse('hello.resume.networks', `${String(networks.length)} are too many: ${most}`);
+    return read;
+  }
+  let buckets = 0;
+  for (const [index, { networkId, revision, digests }] of networks.entries()) {
+    const field = `hello.resume.networks[${String(index)}]`;
+    const id = parseNetworkId(networkId);
+    const count = digests.length / DIGEST_BYTES;
+    buckets += count;
+    if (id === undefined) check.refuse(`${field}.network_id`, `${quote(networkId)} is no UUID in lower case`);
+    else if (read.has(id)) check.refuse(`${field}.network_id`, `${id} is there twice`);
+    else if (!Number.isInteger(count) || count === 0 || (count & (count - 1)) !== 0)
+      check.refuse(`${field}.digests`, `${String(digests.length)} bytes are no power of two of digests`);
+    else read.set(id, { revision, digests });
+  }
+  if (buckets > DIGEST_LIMITS.buckets) {
+    const most = `at most ${String(DIGEST_LIMITS.buckets)}`;
+    check.refuse('hello.resume.networks', `they have ${String(buckets)} buckets, too many: ${most}`);
+  }
+  return read;
 }
 
 /** Sorted, and each once. Those in which no network could have its subnet are of no interest. */

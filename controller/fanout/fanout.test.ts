@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseIp } from '../../core/address.js';
 import { systemClock } from '../../core/clock.js';
+import { DIGEST_FORMAT } from '../../core/digest.js';
 import { WeftError } from '../../core/errors.js';
 import { fold, type HostView } from '../../core/fold.js';
 import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
@@ -192,7 +193,10 @@ describe('a stream', () => {
     const [first] = stream.bytes;
     expect(SyncResponse.decode(first ?? new Uint8Array()).message).toEqual({
       $case: 'welcome',
-      value: { clusterId: 'c', epoch: 'e', session: session.id, hostNumber: 1, hostName: 'h1', declare: false },
+      value: {
+        ...{ clusterId: 'c', epoch: 'e', session: session.id, hostNumber: 1, hostName: 'h1', declare: false },
+        ...{ resumed: false, format: DIGEST_FORMAT },
+      },
     });
     expect(known(stream)).toEqual(expected(h1.id));
   });

@@ -1,11 +1,14 @@
 /** Every agent's stream, and what each revision means for each of them. */
 import type { Clock } from '../../core/clock.js';
+import { DIGEST_FORMAT } from '../../core/digest.js';
 import { WeftError } from '../../core/errors.js';
 import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Host } from '../../core/model.js';
 import type { Cache } from '../cache/cache.js';
 import type { ChangeSet, View } from '../cache/view.js';
 import { Frames, encodeChange, encodeDrop, encodeWelcome, isMuch, type Encoded } from './frames.js';
+import { Kept, type Parts } from './kept.js';
+import { Differences, type Resume } from './resume.js';
 import { Session, type Item, type Refresh, type SessionStream } from './session.js';
 import { deltasOf, spanOf, type NetworkDelta } from './span.js';
 
@@ -15,9 +18,13 @@ const TOGETHER_MS = 2;
 /** A host whose stream ended is expected back for this long: agents restart, controllers too, channels break. */
 const GRACE_MS = 5_000;
 
+/** Bytes of frames, and of differences, that are kept for the next host that needs them. */
+const KEPT_FRAMES = { bytes: 64 * 1024 * 1024 };
+const KEPT_DIFFERENCES = { bytes: 16 * 1024 * 1024 };
+
 /** What happens, for the metrics. */
 export interface FanoutObserver {
-  encoded(kind: 'frame' | 'change'): void;
+  encoded(kind: 'frame' | 'change' | 'replacement'): void;
   sent(bytes: number): void;
 }
 
@@ -38,12 +45,17 @@ export interface OpenOptions {
   readonly onBroken: (error: unknown) => void;
   /** Ask the host first what it runs; its snapshot follows when the session is told to `begin`. */
   readonly declare?: boolean;
+  /** What it has of this epoch already: it is told what differs from that. */
+  readonly resume?: Resume | undefined;
 }
 
 export class Fanout implements Disposable {
   readonly #options: FanoutOptions;
   readonly #sessions = new Map<HostId, Session>();
+  readonly #keptFrames = new Kept(KEPT_FRAMES);
+  readonly #keptDifferences = new Kept(KEPT_DIFFERENCES);
   readonly #frames: Frames;
+  readonly #differences: Differences;
   readonly #subscription: Disposable;
   readonly #progress = new Set<() => void>();
   /** Streams that have something new queued. */
@@ -61,8 +73,11 @@ export class Fanout implements Disposable {
     this.#graceMs = options.graceMs ?? GRACE_MS;
     this.#startedMs = options.clock.monotonicMs();
     this.#endGraceLater();
-    this.#frames = new Frames(() => {
+    this.#frames = new Frames(this.#keptFrames, () => {
       options.observer.encoded('frame');
+    });
+    this.#differences = new Differences(this.#keptDifferences, () => {
+      options.observer.encoded('replacement');
     });
     this.#subscription = options.cache.subscribe((changes) => {
       this.#distribute(changes);
@@ -97,23 +112,33 @@ export class Fanout implements Disposable {
   }
 
   /** Begins a host's stream with everything in its span. An earlier stream of the host is ended: its agent is gone. */
-  open({ id, host, stream, onBroken, declare = false }: OpenOptions): Session {
+  open({ id, host, stream, onBroken, declare = false, resume }: OpenOptions): Session {
     const { clusterId, epoch, observer } = this.#options;
     if (this.#closed) throw stopping();
     this.#sessions
       .get(host.id)
       ?.end(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
+    const resumed = resume !== undefined;
     const welcome = (session: string): Encoded =>
-      encodeWelcome({ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare });
+      encodeWelcome({
+        ...{ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare },
+        ...{ resumed, format: DIGEST_FORMAT },
+      });
+    let has = resume;
     const session = new Session(
       {
         ...{ id, host, stream, onBroken, welcome, held: declare },
-        refresh: (networks) => this.#refresh(host.id, networks),
+        refresh: (networks) => {
+          // From the first batch on it has what it was told, and this is let go.
+          const before = has;
+          has = undefined;
+          return this.#refresh(host.id, networks, before);
+        },
         onSent: (bytes) => {
           observer.sent(bytes);
         },
       },
-      spanOf(this.view, host.id),
+      new Set([...spanOf(this.view, host.id), ...(resume?.keys() ?? [])]),
       this.view.revision,
     );
     this.#sessions.set(host.id, session);
@@ -177,7 +202,7 @@ export class Fanout implements Disposable {
     const { revision } = changes;
     const items = new Map<HostId, Item[]>();
     for (const delta of deltasOf(this.view, changes)) {
-      this.#frames.touched(delta.networkId);
+      for (const kept of [this.#keptFrames, this.#keptDifferences, this.#differences]) kept.touched(delta.networkId);
       this.#address(delta, revision, items);
     }
     for (const [host, list] of items) {
@@ -203,7 +228,7 @@ export class Fanout implements Disposable {
         else list.push(...added);
       }
     };
-    const frame = () => this.#frames.of(this.view, networkId);
+    const frame = () => this.#frameOf(networkId);
     const change = () => {
       this.#options.observer.encoded('change');
       return [encodeChange(delta, revision)];
@@ -219,13 +244,27 @@ export class Fanout implements Disposable {
     this.#dirty.clear();
   }
 
-  #refresh(host: HostId, networks: Iterable<NetworkId>): ReturnType<Refresh> {
+  /** @param has what the host has of them at the moment, where it said so */
+  #refresh(host: HostId, networks: Iterable<NetworkId>, has: Resume | undefined): ReturnType<Refresh> {
     const { view } = this;
     const span = spanOf(view, host);
     const items = [...networks].flatMap(
-      (id) => (span.has(id) ? this.#frames.of(view, id) : undefined) ?? [encodeDrop(id, view.revision)],
+      (id) => (span.has(id) ? this.#tellingOf(id, has) : undefined) ?? [encodeDrop(id, view.revision)],
     );
     return { revision: view.revision, items };
+  }
+
+  /** The network as it is now, for a host that has this of it; undefined when there is no such network. */
+  #tellingOf(id: NetworkId, has: Resume | undefined): Parts | undefined {
+    const network = this.view.networks.get(id);
+    const known = has?.get(id);
+    if (network === undefined || known === undefined) return this.#frameOf(id);
+    return this.#differences.of(this.view, network, known) ?? this.#frames.of(this.view, network);
+  }
+
+  #frameOf(id: NetworkId): Parts | undefined {
+    const network = this.view.networks.get(id);
+    return network === undefined ? undefined : this.#frames.of(this.view, network);
   }
 }
 

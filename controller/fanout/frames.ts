@@ -1,14 +1,12 @@
 /** The bytes that streams carry, encoded once and shared by all of them. */
-import type { HostId, NetworkId } from '../../core/ids.js';
+import type { NetworkId } from '../../core/ids.js';
 import type { Network } from '../../core/model.js';
 import { encodeEndpoint, encodeNetwork, encodePeer } from '../../proto/codec.js';
 import { encodeFrame } from '../../proto/frame.js';
 import { SyncResponse, type Welcome } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { View } from '../cache/view.js';
-import { hostsOf, toPeer, type NetworkDelta } from './span.js';
-
-/** Bytes of frames that are kept for the next host that asks. */
-const KEPT_BYTES = 64 * 1024 * 1024;
+import type { Kept, Parts } from './kept.js';
+import { thingsOf, type NetworkDelta } from './span.js';
 
 type Message = NonNullable<SyncResponse['message']>;
 
@@ -57,51 +55,23 @@ export function encodeChange(delta: NetworkDelta, revision: bigint): Encoded {
   });
 }
 
-/** A frame's parts, to be sent one right after the other. */
-type Parts = readonly Encoded[];
-
-/** Networks in full. A frame is kept until its network is touched, within a bound, the one used longest ago going first. */
+/** Networks in full. */
 export class Frames {
-  readonly #kept = new Map<NetworkId, Parts>();
-  #bytes = 0;
+  readonly #kept: Kept;
+  readonly #onEncode: () => void;
 
-  constructor(readonly onEncode: () => void) {}
-
-  /** The network's frame at the view's revision; undefined when there is no such network. */
-  of(view: View, id: NetworkId): Parts | undefined {
-    const network = view.networks.get(id);
-    if (network === undefined) return undefined;
-    const kept = this.#kept.get(id);
-    const frame = kept ?? this.#encode(view, network);
-    // To the end: the first of the map is the one to go.
-    this.#kept.delete(id);
-    this.#kept.set(id, frame);
-    return frame;
+  constructor(kept: Kept, onEncode: () => void) {
+    this.#kept = kept;
+    this.#onEncode = onEncode;
   }
 
-  /** Forgets what a revision has made untrue. */
-  touched(id: NetworkId): void {
-    this.#bytes -= bytesOf(this.#kept.get(id) ?? []);
-    this.#kept.delete(id);
-  }
-
-  #encode(view: View, network: Network): Parts {
+  /** The network's frame at the view's revision. */
+  of(view: View, network: Network): Parts {
     const { id } = network;
-    const peers = [...hostsOf(view, id)].map((host: HostId) => view.hosts.get(host));
-    const frame = encodeFrame({
-      ...{ revision: view.revision, network, endpoints: view.endpointsOf(id).values() },
-      peers: peers.filter((host) => host !== undefined).map(toPeer),
+    return this.#kept.of(id, 'frame', () => {
+      this.#onEncode();
+      const { endpoints, peers } = thingsOf(view, id);
+      return encodeFrame({ revision: view.revision, network, endpoints: endpoints.values(), peers: peers.values() });
     });
-    this.onEncode();
-    this.#bytes += bytesOf(frame);
-    for (const oldest of this.#kept.keys()) {
-      if (this.#bytes <= KEPT_BYTES) break;
-      this.touched(oldest);
-    }
-    return frame;
   }
-}
-
-function bytesOf(parts: Parts): number {
-  return parts.reduce((bytes, part) => bytes + part.length, 0);
 }

@@ -2,6 +2,7 @@
  * Who needs to know what. A host's span: the networks that have an endpoint on it, told in full; of the rest nothing.
  * Pure: everything follows from the view after a revision and from what that revision changed.
  */
+import type { Things } from '../../core/digest.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Endpoint, Host, Network, Peer } from '../../core/model.js';
 import type { ChangeSet, View } from '../cache/view.js';
@@ -33,6 +34,12 @@ export function spanOf(view: View, host: HostId): ReadonlySet<NetworkId> {
 /** The hosts that a network concerns. */
 export function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
   return new Set(view.countsOf(network).keys());
+}
+
+/** All that the network's hosts are told of it besides its settings. */
+export function thingsOf(view: View, network: NetworkId): Things {
+  const hosts = [...hostsOf(view, network)].map((id) => view.hosts.get(id)).filter((host) => host !== undefined);
+  return { endpoints: view.endpointsOf(network), peers: new Map(hosts.map((host) => [host.id, toPeer(host)])) };
 }
 
 /** A host as its peers need to know it. */

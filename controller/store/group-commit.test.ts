@@ -210,6 +210,27 @@ describe('a group', () => {
     expect(store.sent).toHaveLength(1);
   });
 
+  it('of which not all fit any more, when some of it has lost, answers nobody before it is written', async () => {
+    const { store, groups, commit } = setUp();
+    store.operationsMax = 2 * MAX_OPERATIONS;
+    await commit(putting('taken'));
+    const results: Promise<CommitResult>[] = [];
+    await whileBusy(store, groups, () => {
+      results.push(commit(claim('taken')));
+      for (let index = 0; index < 200; index += 1) results.push(commit(claim(`k${String(index)}`)));
+    });
+    store.shut();
+    await later();
+    // Another member of the etcd cluster takes less, and says so while this is on its way.
+    store.operationsMax = MAX_OPERATIONS;
+    store.open();
+    const [lost, ...others] = await Promise.all(results);
+    expect(lost?.committed).toBe(false);
+    expect(others.every(({ committed }) => committed)).toBe(true);
+    expect(sizes(store)).toEqual([1, 1, 201, 128, 72]);
+    expect((await store.list('k', never)).entries).toHaveLength(200);
+  });
+
   it('sends its members one by one when nobody can be blamed', async () => {
     const { store, commit } = setUp();
     const blameless: CommitResult = { committed: false, revision: 1n, failed: [], found: [] };

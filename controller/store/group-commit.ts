@@ -151,11 +151,19 @@ export class GroupCommit {
     this.#wake();
   }
 
-  /** Sends members as one transaction; those that are yet to be answered, because another of them lost. */
+  /** Sends members as one transaction; those that are yet to be answered. */
   async #send(candidates: readonly Member[]): Promise<readonly Member[]> {
-    const members = candidates.filter(({ left }) => !left);
-    if (members.length === 0) return [];
-    const group = this.#group(members);
+    const group = this.#group(candidates.filter(({ left }) => !left));
+    if (group.members.length === 0) return [];
+    // Not all fit where the store has turned out to take less since they were put together.
+    const sent = new Set(group.members);
+    const waiting = candidates.filter((member) => !sent.has(member));
+    return [...(await this.#sendGroup(group)), ...waiting];
+  }
+
+  /** Commits a group; those of it that are yet to be answered, because another of them lost. */
+  async #sendGroup(group: Group<Member>): Promise<readonly Member[]> {
+    const { members } = group;
     let result: CommitResult;
     try {
       // Not a member's signal: one that goes must not take the others with it. The store's own deadline ends this.

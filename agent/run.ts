@@ -112,6 +112,7 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
             ]),
           ),
           known.view,
+          known.unreachable,
         );
   const reconciler = stack.use(
     new Reconciler({

@@ -4,7 +4,7 @@ import { Counter, type Registry } from 'prom-client';
 import type { IpAddress } from '../../core/address.js';
 import type { Logger } from '../../core/daemon/log.js';
 import type { HostView } from '../../core/fold.js';
-import type { NetworkId } from '../../core/ids.js';
+import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Problem } from '../../core/model.js';
 import { listenInNetns } from '../kernel/listen-in-netns.js';
 import { Answerer, standardChain } from './answerer.js';
@@ -71,11 +71,15 @@ export class DnsServers implements Disposable {
   }
 
   /**
-   * Answers from `view`, at exactly the places `desired`; closes before it opens. Returns what could not be opened (the
+   * Answers from `view`, and for nobody on hosts that are `unreachable`, at exactly the places `desired`; closes before it opens. Returns what could not be opened (the
    * others are served all the same); the next call tries again.
    */
-  update(desired: ReadonlyMap<NetworkId, DnsPlace>, view: HostView): readonly Problem[] {
-    this.#names = new Names(view, this.#names);
+  update(
+    desired: ReadonlyMap<NetworkId, DnsPlace>,
+    view: HostView,
+    unreachable: ReadonlySet<HostId> = new Set(),
+  ): readonly Problem[] {
+    this.#names = new Names(view, { unreachable, previous: this.#names });
     const wanted = new Map<string, { readonly networkId: NetworkId; readonly netns: string; readonly ip: IpAddress }>();
     for (const [networkId, { netns, addresses }] of desired) {
       for (const ip of addresses) wanted.set(`${networkId} ${ip}`, { networkId, netns, ip });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseIp } from '../../core/address.js';
-import { networkId, viewOf, type TestNetwork } from './view.testing.js';
+import { hostId, networkId, viewOf, type TestNetwork } from './view.testing.js';
 import { Names } from './view.js';
 
 const backend: TestNetwork = {
@@ -68,13 +68,37 @@ describe('who sees what', () => {
   });
 });
 
+describe('names of endpoints on a host that nobody hears from', () => {
+  const view = viewOf(backend);
+  const [here, there] = ['10.1.0.10', '10.1.0.9'];
+  const zoneOf = (names: Names) => names.seenBy({ networkId: networkId(1), address: undefined })[0];
+  const answer = (names: Names) => [zoneOf(names)?.has('db'), zoneOf(names)?.addressesOf('db', 4)];
+
+  it('have no addresses there, and are names all the same', () => {
+    const all = new Names(view);
+    expect(answer(all)).toEqual([true, [there, here]]);
+    const some = new Names(view, { unreachable: new Set([hostId(2)]), previous: all });
+    expect(answer(some)).toEqual([true, [here]]);
+    const none = new Names(view, { unreachable: new Set([hostId(1), hostId(2)]), previous: some });
+    expect(answer(none)).toEqual([true, []]);
+    // Whoever asks from there is known all the same.
+    expect(seen(none, 1, there)).toEqual(['backend']);
+    expect(answer(new Names(view, { previous: none }))).toEqual(answer(all));
+  });
+
+  it('of no network that has no endpoint there are made anew', () => {
+    const all = new Names(view);
+    expect(zoneOf(new Names(view, { unreachable: new Set([hostId(9)]), previous: all }))).toBe(zoneOf(all));
+  });
+});
+
 describe('names of a later view', () => {
   it('keep the zones of networks that did not change', () => {
     const before = viewOf(backend, frontend);
     const first = new Names(before);
     const changed = viewOf(backend, { ...frontend, endpoints: [] });
     const after = new Map([...changed, ...[...before].slice(0, 1)]);
-    const second = new Names(after, first);
+    const second = new Names(after, { previous: first });
     const asked = (names: Names, network: number) =>
       names.seenBy({ networkId: networkId(network), address: undefined })[0];
     expect(asked(second, 1)).toBe(asked(first, 1));

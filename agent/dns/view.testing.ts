@@ -1,7 +1,7 @@
 /** For tests: what a host knows, written in few words. */
 import { parseCidr, parseIp } from '../../core/address.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
-import { parseEndpointId, parseHostId, parseNetworkId, type NetworkId } from '../../core/ids.js';
+import { parseEndpointId, parseHostId, parseNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
 import { parseMac } from '../../core/mac.js';
 import type { Endpoint, EndpointState, Labels, Network, Subnet } from '../../core/model.js';
 
@@ -34,6 +34,9 @@ const uuid = (kind: number, number: number): string =>
 /** The id of the network that stands at this place, from 1. */
 export const networkId = (number: number): NetworkId => certain(parseNetworkId(uuid(1, number)));
 
+/** The id of the host with this number. */
+export const hostId = (number: number): HostId => certain(parseHostId(uuid(3, number)));
+
 /** A view of these networks, with ids by their places. */
 export function viewOf(...networks: readonly TestNetwork[]): HostView {
   return new Map(networks.map((network, index) => [networkId(index + 1), networkViewOf(network, index + 1)]));
@@ -55,7 +58,8 @@ function networkViewOf({ name, subnets, endpoints, options = {} }: TestNetwork, 
     createTimeMs: 0,
   };
   const made = endpoints.map((endpoint, index) => endpointOf(endpoint, number, index + 1));
-  return { network, endpoints: new Map(made.map((endpoint) => [endpoint.id, endpoint])), peers: new Map() };
+  const peers = made.map(({ hostId }) => [hostId, { hostId, vtep: certain(parseIp('192.0.2.1')), number: 1 }] as const);
+  return { network, endpoints: new Map(made.map((endpoint) => [endpoint.id, endpoint])), peers: new Map(peers) };
 }
 
 function subnetOf(text: string): Subnet {
@@ -72,7 +76,7 @@ function endpointOf(endpoint: TestEndpoint, network: number, number: number): En
   return {
     id: certain(parseEndpointId(uuid(2, network * 1000 + number))),
     networkId: networkId(network),
-    hostId: certain(parseHostId(uuid(3, endpoint.host ?? 1))),
+    hostId: hostId(endpoint.host ?? 1),
     sandbox: endpoint.sandbox,
     name: endpoint.sandbox,
     aliases: endpoint.aliases ?? [],

@@ -11,7 +11,7 @@
  */
 import { familyOf, ipToNumber, type Family, type IpAddress } from '../../core/address.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
-import type { NetworkId } from '../../core/ids.js';
+import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import { isOptionViolations, parseNetworkOptions } from '../../core/network-options.js';
@@ -40,9 +40,9 @@ export interface Zone {
 }
 
 /** A zone of what is known of one network. Sorted out at the first question, because changes come in bursts and questions do not wait for them. */
-function zoneOf(view: NetworkView): Zone {
+function zoneOf(view: NetworkView, unreachable: ReadonlySet<HostId>): Zone {
   let sorted: ReturnType<typeof sortOut> | undefined;
-  const tables = (): ReturnType<typeof sortOut> => (sorted ??= sortOut(view));
+  const tables = (): ReturnType<typeof sortOut> => (sorted ??= sortOut(view, unreachable));
   return {
     network: view.network,
     ttlSeconds: ttlOf(view.network),
@@ -58,7 +58,7 @@ function ttlOf({ options }: Network): number {
   return (isOptionViolations(read) ? undefined : read.dnsTtlSeconds) ?? ANSWER_TTL_S;
 }
 
-function sortOut(view: NetworkView) {
+function sortOut(view: NetworkView, unreachable: ReadonlySet<HostId>) {
   const sets = new Map<string, Set<IpAddress>>();
   const endpoints = new Map<IpAddress, Endpoint>();
   const sandboxes = new Set<string>();
@@ -69,8 +69,10 @@ function sortOut(view: NetworkView) {
     if (endpoint.state === 'removing') continue;
     for (const key of new Set([endpoint.name, ...endpoint.aliases].map(nameKey))) {
       const set = sets.get(key) ?? new Set();
-      for (const address of endpoint.addresses) set.add(address);
+      // Its name stays, without an address while nobody hears from its host: it is not to be asked for anywhere else.
       sets.set(key, set);
+      if (unreachable.has(endpoint.hostId)) continue;
+      for (const address of endpoint.addresses) set.add(address);
     }
   }
   const names = new Map([...sets].map(([key, set]) => [key, [...set].sort(byNumber)]));
@@ -84,16 +86,35 @@ function byNumber(a: IpAddress, b: IpAddress): number {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
+/** What names are made of. */
+export interface NamesOptions {
+  /** Peers that the cluster does not hear from: nobody is sent to their endpoints. */
+  readonly unreachable?: ReadonlySet<HostId>;
+  readonly previous?: Names;
+}
+
+interface HeldZone {
+  readonly view: NetworkView;
+  /** Peers of the network that were left out, in order. */
+  readonly without: string;
+  readonly zone: Zone;
+}
+
 /** Every name of every network of this host. */
 export class Names {
-  readonly #zones = new Map<NetworkId, { readonly view: NetworkView; readonly zone: Zone }>();
+  readonly #zones = new Map<NetworkId, HeldZone>();
 
   /** Takes over from `previous` what did not change: `fold` keeps the identity of networks it did not touch. */
-  constructor(view: HostView, previous?: Names) {
+  constructor(view: HostView, { unreachable = new Set(), previous }: NamesOptions = {}) {
     const inOrder = [...view].sort(([, a], [, b]) => (nameKey(a.network.name) < nameKey(b.network.name) ? -1 : 1));
     for (const [id, networkView] of inOrder) {
       const held = previous === undefined ? undefined : previous.#zones.get(id);
-      this.#zones.set(id, held?.view === networkView ? held : { view: networkView, zone: zoneOf(networkView) });
+      const without = [...unreachable]
+        .filter((host) => networkView.peers.has(host))
+        .sort()
+        .join();
+      const isSame = held?.view === networkView && held.without === without;
+      this.#zones.set(id, isSame ? held : { view: networkView, without, zone: zoneOf(networkView, unreachable) });
     }
   }
 

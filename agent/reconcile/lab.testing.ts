@@ -64,7 +64,7 @@ export class TestHost implements Disposable {
   }
 
   #known(): Known | undefined {
-    return this.view === undefined ? undefined : { view: this.view, revision: 1n, clusterId: 'c', epoch: 'e', session: 'test' };
+    return this.view === undefined ? undefined : { view: this.view, revision: 1n, clusterId: 'c', epoch: 'e', session: 'test', unreachable: new Set() };
   }
 
   /** As after a restart: nothing is remembered. */

@@ -1,6 +1,6 @@
 /** For tests: a controller in memory, as this host calls it, and the stream by which it tells this host the state. */
 import { WeftError, type Reason } from '../../core/errors.js';
-import type { EndpointId } from '../../core/ids.js';
+import type { EndpointId, HostId } from '../../core/ids.js';
 import type { Endpoint, Network } from '../../core/model.js';
 import { Latest } from '../state/latest.js';
 import type { Settled } from '../state/settled.js';
@@ -106,7 +106,10 @@ export class TestController implements Controller {
     const session = this.sync.value.session ?? '';
     this.sync.set({
       ...this.sync.value,
-      known: { view, revision: this.#revision, clusterId: 'c', epoch: this.sync.value.identity?.epoch ?? '', session },
+      known: {
+        ...{ view, unreachable: new Set<HostId>(), revision: this.#revision, clusterId: 'c', session },
+        epoch: this.sync.value.identity?.epoch ?? '',
+      },
     });
   }
 

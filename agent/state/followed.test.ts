@@ -4,6 +4,7 @@ import path from 'node:path';
 import pino from 'pino';
 import type { Cidr, IpAddress } from '../../core/address.js';
 import type { HostView } from '../../core/fold.js';
+import type { HostId } from '../../core/ids.js';
 import type { Subnet } from '../../core/model.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeFollowed, encodeFollowed, FollowedFile, followedOf, hasByRecords } from './followed.js';
@@ -22,6 +23,7 @@ const known = (epoch: string, endpoints = [A, B, GOING, WISH]) => ({
   clusterId: 'c',
   epoch,
   session: 's',
+  unreachable: new Set<HostId>(),
 });
 const has = hasByRecords({ sandboxes: sandboxesOf(1, [A, GOING]), unreadable: [] });
 

@@ -1,11 +1,13 @@
 /** What this host knows, and what its kernel was brought to: the two values everything here waits for. */
 import type { HostView } from '../../core/fold.js';
-import type { EndpointId } from '../../core/ids.js';
+import type { EndpointId, HostId } from '../../core/ids.js';
 import type { Problem } from '../../core/model.js';
 
 /** The cluster's state as far as this host is told. */
 export interface Known {
   readonly view: HostView;
+  /** Peers that the cluster does not hear from: nobody is to be sent to their endpoints. Forwarding to them stays. */
+  readonly unreachable: ReadonlySet<HostId>;
   readonly revision: bigint;
   readonly clusterId: string;
   /** Which life of the store the revision counts in: a restore begins another. */

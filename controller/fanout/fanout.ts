@@ -5,12 +5,12 @@ import { WeftError } from '../../core/errors.js';
 import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Host } from '../../core/model.js';
 import type { Cache } from '../cache/cache.js';
-import type { ChangeSet, View } from '../cache/view.js';
+import type { ChangeSet, ObjectChange, View } from '../cache/view.js';
 import { Frames, encodeChange, encodeDrop, encodeWelcome, isMuch, type Encoded } from './frames.js';
 import { Kept, type Parts } from './kept.js';
 import { Differences, type Resume } from './resume.js';
 import { Session, type Item, type Refresh, type SessionStream } from './session.js';
-import { deltasOf, spanOf, type NetworkDelta } from './span.js';
+import { deltasOf, neighboursOf, spanOf, unreachableIn, type NetworkDelta } from './span.js';
 
 /** Changes that arrive within this time travel together: one write, one batch, one ack. */
 const TOGETHER_MS = 2;
@@ -141,6 +141,7 @@ export class Fanout implements Disposable {
       new Set([...spanOf(this.view, host.id), ...(resume?.keys() ?? [])]),
       this.view.revision,
     );
+    for (const peer of neighboursOf(this.view, host.id)) if (!this.view.alive.has(peer)) session.tell(peer, false);
     this.#sessions.set(host.id, session);
     session.kick();
     this.progressed();
@@ -205,6 +206,9 @@ export class Fanout implements Disposable {
       for (const kept of [this.#keptFrames, this.#keptDifferences, this.#differences]) kept.touched(delta.networkId);
       this.#address(delta, revision, items);
     }
+    for (const change of changes.changes) {
+      if (change.kind === 'alive') this.#tellPeers(change);
+    }
     for (const [host, list] of items) {
       const session = this.#sessions.get(host);
       if (session === undefined) continue;
@@ -233,9 +237,33 @@ export class Fanout implements Disposable {
       this.#options.observer.encoded('change');
       return [encodeChange(delta, revision)];
     };
+    if (joined.size > 0) this.#tellOf(unreachableIn(this.view, networkId), joined);
+    const gone = delta.putPeers.flatMap(({ hostId }) => (this.view.alive.has(hostId) ? [] : [hostId]));
+    this.#tellOf(gone, stayed);
     give(stayed, isMuch(delta) ? frame : change);
     give(joined, frame);
     give(left, () => [encodeDrop(networkId, revision)]);
+  }
+
+  /** Tells the peers of a host that it went or returned: once, whatever the number of networks. */
+  #tellPeers({ before, after }: Pick<Extract<ObjectChange, { kind: 'alive' }>, 'before' | 'after'>): void {
+    const hostId = (after ?? before)?.hostId;
+    if (hostId === undefined || (before === undefined) === (after === undefined)) return;
+    for (const peer of neighboursOf(this.view, hostId)) {
+      const session = this.#sessions.get(peer);
+      if (session === undefined) continue;
+      session.tell(hostId, after !== undefined);
+      this.#dirty.add(session);
+    }
+  }
+
+  /** Tells hosts to which a network, or a peer in it, is new which of these nobody hears from. */
+  #tellOf(gone: readonly HostId[], hosts: ReadonlySet<HostId>): void {
+    if (gone.length === 0) return;
+    for (const host of hosts) {
+      const session = this.#sessions.get(host);
+      for (const each of gone) if (each !== host) session?.tell(each, false);
+    }
   }
 
   #flush(): void {

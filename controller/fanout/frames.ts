@@ -1,5 +1,5 @@
 /** The bytes that streams carry, encoded once and shared by all of them. */
-import type { NetworkId } from '../../core/ids.js';
+import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Network } from '../../core/model.js';
 import { encodeEndpoint, encodeNetwork, encodePeer } from '../../proto/codec.js';
 import { encodeFrame } from '../../proto/frame.js';
@@ -21,6 +21,15 @@ export function encodeWelcome(welcome: Welcome): Encoded {
 
 export function encodeInSync(revision: bigint): Encoded {
   return encode({ $case: 'inSync', value: { revision } });
+}
+
+/** Which hosts are there, and which are not. */
+export function encodeLiveness(hosts: ReadonlyMap<HostId, boolean>): Encoded {
+  const idsOf = (isThere: boolean): HostId[] => [...hosts].flatMap(([id, is]) => (is === isThere ? [id] : []));
+  return encode({
+    $case: 'liveness',
+    value: { unreachableHostIds: idsOf(false), reachableHostIds: idsOf(true) },
+  });
 }
 
 export function encodeDrop(networkId: NetworkId, revision: bigint): Encoded {

@@ -5,9 +5,9 @@
  * bounded whatever the host does.
  */
 import type { WeftError } from '../../core/errors.js';
-import type { NetworkId } from '../../core/ids.js';
+import type { HostId, NetworkId } from '../../core/ids.js';
 import type { Host, Problem } from '../../core/model.js';
-import { encodeInSync, type Encoded } from './frames.js';
+import { encodeInSync, encodeLiveness, type Encoded } from './frames.js';
 import { Unacked } from './unacked.js';
 
 /** The stream as a session needs it. */
@@ -64,6 +64,8 @@ export class Session {
   #queuedRevision = 0n;
   /** Networks to be sent in full, once the queue was given up. */
   #stale: Set<NetworkId> | undefined;
+  /** Peers that went or returned, and which: each as it is now. At most as many as there are hosts. */
+  #liveness = new Map<HostId, boolean>();
   #sending = false;
   #ended = false;
   #welcomed = false;
@@ -127,6 +129,11 @@ export class Session {
     }
   }
 
+  /** Adds that a peer went or returned. Concerns no revision: it is no state of the host's kernel. Sends nothing yet. */
+  tell(host: HostId, isThere: boolean): void {
+    if (!this.#ended) this.#liveness.set(host, isThere);
+  }
+
   /** Sends what is queued, unless that is being done already. */
   kick(): void {
     if (this.#sending || this.#ended) return;
@@ -171,8 +178,15 @@ export class Session {
         this.#welcomed = true;
         await this.#write(this.#options.welcome(this.id));
       }
-      while (!this.#ended && !this.#held && (this.#queue.length > 0 || this.#stale !== undefined)) {
-        const { revision, items } = this.#take();
+      while (!this.#ended && !this.#held && this.#hasMore()) {
+        const liveness = this.#liveness;
+        const batch = this.#queue.length > 0 || this.#stale !== undefined ? this.#take() : undefined;
+        if (liveness.size > 0) {
+          this.#liveness = new Map();
+          await this.#write(encodeLiveness(liveness));
+        }
+        if (batch === undefined) continue;
+        const { revision, items } = batch;
         // What has been sent is let go at once: networks are megabytes, and the host may be slow.
         items.reverse();
         for (let item = items.pop(); item !== undefined; item = items.pop()) await this.#write(item);
@@ -184,6 +198,10 @@ export class Session {
       // In the same step as the loop's last look at the queue, so that no kick falls between the two.
       this.#sending = false;
     }
+  }
+
+  #hasMore(): boolean {
+    return this.#queue.length > 0 || this.#stale !== undefined || this.#liveness.size > 0;
   }
 
   #take(): ReturnType<Refresh> {

@@ -42,6 +42,19 @@ export function thingsOf(view: View, network: NetworkId): Things {
   return { endpoints: view.endpointsOf(network), peers: new Map(hosts.map((host) => [host.id, toPeer(host)])) };
 }
 
+/** The hosts of a network that nobody hears from. */
+export function unreachableIn(view: View, network: NetworkId): readonly HostId[] {
+  return [...view.countsOf(network).keys()].filter((host) => !view.alive.has(host));
+}
+
+/** The hosts that share a network with a host. */
+export function neighboursOf(view: View, host: HostId): ReadonlySet<HostId> {
+  const found = new Set<HostId>();
+  for (const network of spanOf(view, host)) for (const each of view.countsOf(network).keys()) found.add(each);
+  found.delete(host);
+  return found;
+}
+
 /** A host as its peers need to know it. */
 export function toPeer({ id, vtep, number }: Host): Peer {
   return { hostId: id, vtep, number };

@@ -20,7 +20,7 @@ const ROOMS = {
   controller: [
     ['api'],
     ['upkeep', 'backup', 'liveness'],
-    ['fanout', 'commit'],
+    ['fanout', 'commit', 'events'],
     ['domain'],
     ['cache', 'etcd'],
     ['store'],

@@ -14,6 +14,7 @@ import { networkService } from './api/network-service.js';
 import { restoringServices } from './api/restoring.js';
 import type { Serve } from './api/serve.js';
 import type { Offer, Services } from './api/server.js';
+import { watchService } from './api/watch-service.js';
 import type { Restores } from './backup/restores.js';
 import { CacheAudit } from './cache/audit.js';
 import { Cache } from './cache/cache.js';
@@ -22,6 +23,7 @@ import { Declarations } from './upkeep/declarations.js';
 import type { Settings } from './domain/settings.js';
 import { defaultPools, type SubnetPool } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd/etcd-status.js';
+import { Events } from './events/events.js';
 import { Fanout, stopping } from './fanout/fanout.js';
 import { HostLeases } from './liveness/host-leases.js';
 import { stayRegistered } from './liveness/registration.js';
@@ -63,7 +65,7 @@ export interface Epoch extends AsyncDisposable {
   readonly streams: () => number;
   /** Tells the other controllers that this one serves, and where it is reached: `host:port`. */
   register(address: string): void;
-  /** Ends every agent's stream, which do not end by themselves. */
+  /** Ends every agent's stream and every client's watch, which do not end by themselves. */
   dismiss(): void;
 }
 
@@ -99,6 +101,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const audit = new CacheAudit({ cache, store, log, observer: metrics.audit });
   const auditing = inBackground((ended) => audit.run(ended));
   const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
+  const events = new Events({ store, cache, epoch, log });
   const fence = (): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision });
   const committer = new Committer({ store, cache, observer: metrics.commit, clock, settings, fence });
   const controllerId = newControllerId();
@@ -112,7 +115,9 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
         whileRegistered: async () => undefined,
         onLost: () => {
           // Where there are others, agents are better off with them: what this one tells is old, and their own leases end.
-          if ([...cache.view.controllers.keys()].some((id) => id !== controllerId)) fanout.dismiss(stopping());
+          if ([...cache.view.controllers.keys()].every((id) => id === controllerId)) return;
+          fanout.dismiss(stopping());
+          events.dismiss(stopping());
         },
       },
       ended,
@@ -142,6 +147,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),
     }),
+    watch: watchService(serve, { cache, events, meta }),
     agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
   };
   return {
@@ -152,9 +158,11 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
     register: address.resolve,
     dismiss: () => {
       fanout[Symbol.dispose]();
+      events[Symbol.dispose]();
     },
     [Symbol.asyncDispose]: async () => {
       fanout[Symbol.dispose]();
+      events[Symbol.dispose]();
       declarations[Symbol.dispose]();
       scarcity[Symbol.dispose]();
       await leases[Symbol.asyncDispose]();

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { systemClock } from '../core/clock.js';
 import { newControllerId, newHostId, type ControllerId, type HostId } from '../core/ids.js';
+import { anySignal } from '../core/lifetime.js';
 import { call, type CallContext, type UnaryMethod } from '../proto/call.js';
 import { CHANNEL_OPTIONS, CONTROLLER_SERVER_NAME } from '../proto/channel.js';
 import {
@@ -19,6 +20,7 @@ import { ClusterServiceClient, type RestoreRequest, type RestoreResponse } from 
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
+import { WatchRequest, WatchServiceClient, type WatchResponse } from '../proto/gen/weft/v1/watch.js';
 import { download, upload } from '../proto/stream-call.js';
 import { agentSyncService } from './api/agent-sync-service.js';
 import { clusterService } from './api/cluster-service.js';
@@ -27,6 +29,7 @@ import { hostService } from './api/host-service.js';
 import { networkService } from './api/network-service.js';
 import { Serve } from './api/serve.js';
 import { listen } from './api/server.js';
+import { watchService } from './api/watch-service.js';
 import { Restores } from './backup/restores.js';
 import { Cache } from './cache/cache.js';
 import { Committer } from './commit/commit.js';
@@ -34,6 +37,7 @@ import { Declarations } from './upkeep/declarations.js';
 import { DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
 import { defaultPools } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd/etcd-status.js';
+import { Events, type EventsOptions } from './events/events.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
 import type { Principal } from './identity/principal.js';
@@ -97,6 +101,7 @@ export const NO_ETCD: EtcdReport = {
 export interface Harness extends AsyncDisposable {
   readonly brain: Brain;
   readonly fanout: Fanout;
+  readonly events: Events;
   readonly controllerId: ControllerId;
   readonly port: number;
   readonly ca: CertificateAuthority;
@@ -107,7 +112,12 @@ export interface Harness extends AsyncDisposable {
 /** A whole controller on `store`, listening on loopback. */
 export async function openController(
   store: Store,
-  options: { readonly graceMs?: number; readonly hostLeaseMs?: number; readonly settings?: Partial<Settings> } = {},
+  options: {
+    readonly graceMs?: number;
+    readonly hostLeaseMs?: number;
+    readonly settings?: Partial<Settings>;
+    readonly events?: Partial<EventsOptions>;
+  } = {},
 ): Promise<Harness> {
   const brain = await openBrain(store, options.settings);
   const { cache, committer } = brain;
@@ -117,6 +127,7 @@ export async function openController(
     ...{ cache, clusterId, epoch, clock: systemClock, graceMs: options.graceMs ?? 0 },
     observer: { encoded: () => undefined, sent: () => undefined },
   });
+  const events = new Events({ store, cache, epoch, log: SILENT, ...options.events });
   const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
   const serve = new Serve({ log: SILENT, observer: metrics.serve });
   const ca = await createCa('test');
@@ -139,12 +150,13 @@ export async function openController(
         ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
       }),
+      watch: watchService(serve, { cache, events, meta }),
       agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
     },
   });
   const clients: TestClient[] = [];
   return {
-    ...{ brain, fanout, controllerId, ca, port: server.port },
+    ...{ brain, fanout, events, controllerId, ca, port: server.port },
     client: async (principal) => {
       const pair = await issue({ ca, subject: principal, sans: { dns: [], ip: [] }, usage: 'client', days: 1 });
       const client = new TestClient(server.port, { ca: ca.cert, ...pair });
@@ -154,6 +166,7 @@ export async function openController(
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) client[Symbol.dispose]();
       fanout[Symbol.dispose]();
+      events[Symbol.dispose]();
       await leases[Symbol.asyncDispose]();
       declarations[Symbol.dispose]();
       await server[Symbol.asyncDispose]();
@@ -172,6 +185,7 @@ export class TestClient implements Disposable {
   readonly endpoints: EndpointServiceClient;
   readonly hosts: HostServiceClient;
   readonly cluster: ClusterServiceClient;
+  readonly watches: WatchServiceClient;
   readonly #sync: AgentSyncServiceClient;
   /** Ends the calls that are under way when this goes. */
   readonly #gone = new AbortController();
@@ -185,6 +199,7 @@ export class TestClient implements Disposable {
     this.endpoints = new EndpointServiceClient(address, secure, options);
     this.hosts = new HostServiceClient(address, secure, options);
     this.cluster = new ClusterServiceClient(address, secure, options);
+    this.watches = new WatchServiceClient(address, secure, options);
     this.#sync = new AgentSyncServiceClient(address, secure, options);
     // Each call under way listens, and there may be hundreds.
     setMaxListeners(0, this.#gone.signal);
@@ -207,6 +222,15 @@ export class TestClient implements Disposable {
       parts.push(data);
     }
     return Buffer.concat(parts);
+  }
+
+  /** Watches for as long as it is read, or until the signal aborts; throws WeftError. */
+  watch(request: Partial<WatchRequest> = {}, signal?: AbortSignal): AsyncGenerator<WatchResponse> {
+    const context = this.#context(4 * PATIENCE_MS);
+    return download(this.watches.watch.bind(this.watches), WatchRequest.fromPartial(request), {
+      ...context,
+      signal: signal === undefined ? context.signal : anySignal(context.signal, signal),
+    });
   }
 
   /** Restores a file; rejects with WeftError. */

@@ -36,6 +36,7 @@ const BROKEN: Readonly<Record<string, readonly [file: string, line: string]>> = 
   'rooms-controller-backup': ['controller/backup/upward.ts', "export { b } from '../api/b.js';"],
   'rooms-controller-liveness': ['controller/liveness/upward.ts', "export { b } from '../api/b.js';"],
   'rooms-controller-commit': ['controller/commit/across.ts', "export { b } from '../fanout/b.js';"],
+  'rooms-controller-events': ['controller/events/across.ts', "export { b } from '../fanout/b.js';"],
   'rooms-controller-etcd': ['controller/etcd/upward.ts', "export { b } from '../domain/b.js';"],
   'rooms-controller-fanout': ['controller/fanout/upward.ts', "export { b } from '../api/b.js';"],
   'rooms-controller-domain': ['controller/domain/upward.ts', "export { b } from '../fanout/b.js';"],

@@ -25,6 +25,7 @@ export const PERMISSIONS = {
   'ClusterService/Wait': BOTH,
   'ClusterService/Backup': OPERATORS,
   'ClusterService/Restore': OPERATORS,
+  'WatchService/Watch': OPERATORS,
   'AgentSyncService/Sync': HOSTS,
 } as const satisfies Record<string, readonly Role[]>;
 

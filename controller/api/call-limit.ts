@@ -7,10 +7,14 @@ export const CALLS_MAX = 256;
 /** Streams of one client that live as long as its connection; a host needs one, and a second while it changes over. */
 export const STREAMS_MAX = 8;
 
-/** What is counted apart. */
-export type Slot = 'call' | 'stream';
+/** Watches of one client, each of which is woken by whatever happens. */
+export const WATCHES_MAX = 16;
 
-const MOST: Readonly<Record<Slot, number>> = { call: CALLS_MAX, stream: STREAMS_MAX };
+/** What is counted apart. */
+export type Slot = 'call' | 'stream' | 'watch';
+
+/** As many of each as one client may have. */
+export const MOST: Readonly<Record<Slot, number>> = { call: CALLS_MAX, stream: STREAMS_MAX, watch: WATCHES_MAX };
 
 /** Counts by certificate: who has one is one client, over however many connections. */
 export class CallLimit {

@@ -3,11 +3,12 @@
  * call, and errors as the one table has them. Whatever a handler did not mean to say stays in the log.
  */
 import { randomUUID } from 'node:crypto';
-import { once, setMaxListeners } from 'node:events';
+import { setMaxListeners } from 'node:events';
 import type {
   Deadline,
   ServerDuplexStream,
   ServerUnaryCall,
+  ServerWritableStream,
   handleBidiStreamingCall,
   handleClientStreamingCall,
   handleServerStreamingCall,
@@ -15,13 +16,13 @@ import type {
 } from '@grpc/grpc-js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError, type StatusName } from '../../core/errors.js';
-import { anySignal } from '../../core/lifetime.js';
+import { anySignal, unlessAborted } from '../../core/lifetime.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
 import { encodeStatus } from '../../proto/status.js';
 import { principalOf, type Principal } from '../identity/principal.js';
 import { StoreRefused, StoreUnavailable } from '../store/store.js';
 import { authorize, describePrincipal, type Method } from './authorize.js';
-import { CALLS_MAX, CallLimit, STREAMS_MAX, type Slot } from './call-limit.js';
+import { CallLimit, MOST, type Slot } from './call-limit.js';
 import { readable } from './unreadable.js';
 
 /** One call, as a handler sees it. */
@@ -38,7 +39,7 @@ export type Unary<Request, Response> = (request: Request, info: CallInfo) => Pro
 /** A stream as its handler sees it: it lives until this resolves, and ends with what this throws. */
 export type Bidi<Request, Response> = (stream: ServerDuplexStream<Request, Response>, info: CallInfo) => Promise<void>;
 
-/** What comes out is sent, each message when there is room for it. */
+/** What comes out is sent, each message when the one before it has gone out. */
 export type ServerStream<Request, Response> = (request: Request, info: CallInfo) => AsyncIterable<Response>;
 
 /** Answers once it has read what it wants; what is not read yet waits at the client. */
@@ -121,16 +122,17 @@ export class Serve {
   serverStream<Request, Response>(
     method: Method,
     handler: ServerStream<Request, Response>,
+    slot: Slot = 'call',
   ): handleServerStreamingCall<Request, Response> {
     return (stream) => {
-      const around = this.#begin(method, stream, { slot: 'call', signals: [clientDeadline(stream)] });
+      const around = this.#begin(method, stream, { slot, signals: [clientDeadline(stream)] });
       // A peer that vanishes shows as an error of the stream; `cancelled` has told the handler already.
       stream.on('error', () => undefined);
       const send = async (): Promise<void> => {
         const info = around.info();
         for await (const response of handler(readable(stream.request), info)) {
           info.signal.throwIfAborted();
-          if (!stream.write(response)) await once(stream, 'drain', { signal: info.signal });
+          await unlessAborted(written(stream, response), info.signal);
         }
       };
       send().then(
@@ -247,6 +249,16 @@ export class Serve {
   }
 }
 
+/** Resolves when a message has gone out: for a client that does not read, one is kept here and no more. */
+function written<Response>(stream: ServerWritableStream<unknown, Response>, response: Response): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(response, (error: Error | null | undefined) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}
+
 /** What the caller is told of whatever a handler threw. */
 export function toWeftError(
   error: unknown,
@@ -268,8 +280,10 @@ export function toWeftError(
   return new WeftError({ reason: 'INTERNAL', message }, cause);
 }
 
+const PLURAL: Readonly<Record<Slot, string>> = { call: 'calls', stream: 'streams', watch: 'watches' };
+
 function tooMany(slot: Slot, principal: Principal): WeftError {
-  const what = slot === 'call' ? `${String(CALLS_MAX)} calls` : `${String(STREAMS_MAX)} streams`;
+  const what = `${String(MOST[slot])} ${PLURAL[slot]}`;
   return new WeftError({
     reason: 'TOO_MANY_CALLS',
     message: `${describePrincipal(principal)} has ${what} under way, which is as many as one client may; wait for some to end`,

@@ -403,6 +403,7 @@ describe('who may call what', () => {
     'ClusterService/Wait': () => client.call(client.cluster.wait.bind(client.cluster), { revision: -1n }),
     'ClusterService/Backup': () => client.backup(),
     'ClusterService/Restore': () => client.restore(Buffer.from('none')),
+    'WatchService/Watch': () => client.watch({ untilNow: true }).next(),
   });
 
   const BOTH = ['EndpointService', 'HostService', 'ClusterService'];

@@ -6,15 +6,18 @@ import { EndpointServiceService, type EndpointServiceServer } from '../../proto/
 import { HostServiceService, type HostServiceServer } from '../../proto/gen/weft/v1/host.js';
 import { NetworkServiceService, type NetworkServiceServer } from '../../proto/gen/weft/v1/network.js';
 import type { AgentSyncServiceServer } from '../../proto/gen/weft/v1/agent_sync.js';
+import type { WatchServiceServer } from '../../proto/gen/weft/v1/watch.js';
 import type { KeyPair } from '../identity/ca.js';
 import { AGENT_SYNC_DEFINITION } from './agent-sync-service.js';
 import { readingAnything } from './unreadable.js';
+import { WATCH_DEFINITION } from './watch-service.js';
 
 export interface Services {
   readonly network: NetworkServiceServer;
   readonly endpoint: EndpointServiceServer;
   readonly host: HostServiceServer;
   readonly cluster: ClusterServiceServer;
+  readonly watch: WatchServiceServer;
   readonly agentSync: AgentSyncServiceServer;
 }
 
@@ -87,14 +90,16 @@ const NETWORK = readingAnything(NetworkServiceService);
 const ENDPOINT = readingAnything(EndpointServiceService);
 const HOST = readingAnything(HostServiceService);
 const CLUSTER = readingAnything(ClusterServiceService);
+const WATCH = readingAnything(WATCH_DEFINITION);
 
-const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, AGENT_SYNC_DEFINITION] as const;
+const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, WATCH, AGENT_SYNC_DEFINITION] as const;
 
 function add(server: Server, services: Offer): void {
   server.addService(NETWORK, services.network);
   server.addService(ENDPOINT, services.endpoint);
   server.addService(HOST, services.host);
   server.addService(CLUSTER, services.cluster);
+  server.addService(WATCH, services.watch);
   server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
 }
 

@@ -212,7 +212,7 @@ export class Cache {
       .map((entry) => this.#put(entry))
       .filter(isDefined);
     this.#listed = true;
-    this.#apply(revision, [...drops, ...puts]);
+    this.#apply(revision, [...drops, ...puts], { listed: true });
     this.#first.resolve();
   }
 
@@ -275,8 +275,8 @@ export class Cache {
     }
   }
 
-  #apply(revision: bigint, edits: readonly Edit[]): void {
-    const changes = this.#view.apply(revision, edits);
+  #apply(revision: bigint, edits: readonly Edit[], how: Pick<ChangeSet, 'listed'> = {}): void {
+    const changes: ChangeSet = { ...this.#view.apply(revision, edits), ...how };
     for (const listener of this.#listeners) listener(changes);
     for (const waiter of this.#waiters) if (waiter.revision <= revision) waiter.reached.resolve();
   }

@@ -62,6 +62,8 @@ export type ObjectChange =
 export interface ChangeSet {
   readonly revision: bigint;
   readonly changes: readonly ObjectChange[];
+  /** It comes of a listing: what became different since the change set before, in however many revisions. */
+  readonly listed?: boolean;
 }
 
 /** What to do to the view: put an object, or drop the one with this id. */

@@ -29,12 +29,12 @@ export const GUARDS = `${ROOT}g/`;
 export const HISTORY = `${ROOT}h/addresses/`;
 
 /** Prefixes of all objects of a kind. */
-const HOSTS = `${OBJECTS}hosts/`;
+export const HOSTS = `${OBJECTS}hosts/`;
 const NETWORKS = `${OBJECTS}networks/`;
 const ENDPOINTS = `${OBJECTS}endpoints/`;
 const RESTING = `${OBJECTS}resting/`;
 const CONTROLLERS = `${OBJECTS}controllers/`;
-const ALIVE = `${OBJECTS}alive/`;
+export const ALIVE = `${OBJECTS}alive/`;
 const GRACE = `${OBJECTS}grace/`;
 
 /** Keys of objects. */

@@ -138,6 +138,18 @@ describe('leases of etcd that cannot be reached', () => {
     await expect(adopting).rejects.toBe(reason);
   });
 
+  it('do not keep a store from closing, also while the way to renew them is just being opened', async () => {
+    for (let steps = 0; steps < 20; steps += 1) {
+      const store = lab.store();
+      await store.get(key, never);
+      const adopted = store.adoptLease('4242', never).catch((error: unknown) => error);
+      for (let step = 0; step < steps; step += 1) await undefined;
+      const closed = store[Symbol.asyncDispose]().then(() => true);
+      expect(await Promise.race([closed, pause(5_000, never).then(() => false)]), `after ${String(steps)}`).toBe(true);
+      await adopted;
+    }
+  });
+
   it('are a thousand as easily, each renewed three times in its time, and evenly', async () => {
     await using store = lab.store();
     const ttlMs = 5_000;

@@ -163,7 +163,7 @@ export class EtcdLeaseKeeper implements LeaseKeeper, AsyncDisposable {
 
   /** One stream after the other, for as long as anything is held. */
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#isIdle() && !this.#connection.closed; failures += 1) {
+    for (let failures = 0; !this.#isIdle() && !this.#closing.signal.aborted; failures += 1) {
       if (failures > 0) await pause(backoffMs(failures, 10, 250), this.#closing.signal);
       if (await this.#serve()) failures = 0;
     }
@@ -175,6 +175,8 @@ export class EtcdLeaseKeeper implements LeaseKeeper, AsyncDisposable {
     let answered = false;
     try {
       using opened = await this.#connection.openRenewals();
+      // Who let go of the last one meanwhile could not end a stream that was not there yet.
+      if (this.#isIdle() || this.#closing.signal.aborted) return false;
       this.#stream = opened;
       for (const lease of this.#wanted.keys()) this.#send(lease);
       for await (const { ID, TTL } of opened.stream as AsyncIterable<ILeaseKeepAliveResponse>) {

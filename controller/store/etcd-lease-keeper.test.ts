@@ -143,7 +143,7 @@ describe('leases of etcd that cannot be reached', () => {
       const store = lab.store();
       await store.get(key, never);
       const adopted = store.adoptLease('4242', never).catch((error: unknown) => error);
-      for (let step = 0; step < steps; step += 1) await undefined;
+      for (let step = 0; step < steps; step += 1) await Promise.resolve();
       const closed = store[Symbol.asyncDispose]().then(() => true);
       expect(await Promise.race([closed, pause(5_000, never).then(() => false)]), `after ${String(steps)}`).toBe(true);
       await adopted;

@@ -18,11 +18,13 @@ export function resumeOf(view: HostView): Resume {
   );
 }
 
-/** Takes everything at once, until it is told that the stream is lost. */
+/** Takes everything at once, as long as it hears. */
 export class Follower implements SessionStream {
   /** As of the last InSync. */
   view: HostView;
   revision = 0n;
+  /** How many of those this stream has had. */
+  inSyncs = 0;
   /** Of messages besides Welcome and InSync, and their kinds. */
   bytes = 0;
   readonly kinds: string[] = [];
@@ -31,24 +33,32 @@ export class Follower implements SessionStream {
   readonly #frames = new FrameReader();
   readonly #offered: HostView | undefined;
 
-  /** @param offered what the host has and said so */
-  constructor(offered?: HostView) {
+  #hears: number;
+
+  /**
+   * @param offered what the host has and said so
+   * @param hears messages that arrive; what is sent after them is lost on the way
+   */
+  constructor(offered?: HostView, hears = Infinity) {
+    this.#hears = hears;
     this.#offered = offered;
-    this.view = new Map();
+    this.view = offered ?? new Map();
   }
 
   write(bytes: Uint8Array): boolean {
+    this.#hears -= 1;
+    if (this.#hears < 0) return true;
     const { message } = SyncResponse.decode(bytes);
     if (message?.$case === 'welcome') {
       const { resumed, format } = message.value;
       if (resumed !== (this.#offered !== undefined) || format !== DIGEST_FORMAT)
         throw new Error('not as it was offered');
-      this.view = this.#offered ?? this.view;
       return true;
     }
     if (message?.$case === 'inSync') {
       this.view = fold(this.view, this.#batch.splice(0));
       this.revision = message.value.revision;
+      this.inSyncs += 1;
       return true;
     }
     this.bytes += bytes.length;
@@ -60,6 +70,10 @@ export class Follower implements SessionStream {
     if (message?.$case === 'drop') this.#batch.push(decodeDrop(message.value));
     if (message?.$case === 'replacement') this.#batch.push(decodeReplacement(message.value));
     return true;
+  }
+
+  get isDeaf(): boolean {
+    return this.#hears <= 0;
   }
 
   drained(): Promise<void> {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { parseIp, type IpAddress } from '../../core/address.js';
 import { bucketCountFor, digestsOf } from '../../core/digest.js';
 import { fold, type Change, type HostView, type Snapshot } from '../../core/fold.js';
-import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
+import { newEndpointId, newHostId, newNetworkId, parseEndpointId, parseHostId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import { PRESENT, type Endpoint, type Host, type Network } from '../../core/model.js';
 import { FrameReader } from '../../proto/frame.js';
@@ -18,8 +18,11 @@ import { thingsOf } from './span.js';
 
 const ID = newNetworkId();
 const MANY = 3_000;
-const ENDPOINT_IDS = Array.from({ length: MANY }, newEndpointId);
-const HOST_IDS = Array.from({ length: 50 }, newHostId);
+/** The same in every run: which of them share a bucket decides how much is told. */
+const uuid = (kind: number, at: number): string =>
+  `${at.toString(16).padStart(8, '0')}-000${String(kind)}-4000-8000-000000000000`;
+const ENDPOINT_IDS = Array.from({ length: MANY }, (_, at) => parseEndpointId(uuid(3, at)) ?? newEndpointId());
+const HOST_IDS = Array.from({ length: 50 }, (_, at) => parseHostId(uuid(1, at)) ?? newHostId());
 const ip = (text: string): IpAddress => parseIp(text) ?? ('' as IpAddress);
 
 const network = (revision: bigint): Network => ({

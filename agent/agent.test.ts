@@ -350,6 +350,23 @@ describe('a restored cluster', () => {
     await agent.ask(agent.client.delete.bind(agent.client), { name: 'b', wait: false });
   });
 
+  it('that has again what was just being removed has it removed again', async () => {
+    await using agent = await start();
+    await agent.create('a', 'net1');
+    const [before] = controller.own;
+    if (before === undefined) throw new Error('it has an endpoint');
+    const hear = controller.hear.bind(controller);
+    controller.hear = () => undefined;
+    const removed = agent.ask(agent.client.delete.bind(agent.client), { name: 'a', wait: false });
+    await expect.poll(() => controller.own.map(({ state }) => state)).toEqual(['removing']);
+    controller.endpoints.set(before.id, { ...before, state: 'ready' });
+    controller.hear = hear;
+    controller.restore('e2', () => true);
+    await removed;
+    expect(controller.own).toEqual([]);
+    expect(namespaces()).toEqual([]);
+  });
+
   it('without the network says so, and keeps the rest', async () => {
     await using agent = await start();
     await agent.create('a', 'net1', 'net2');

@@ -85,15 +85,20 @@ export class Attachments {
     const { calls, registry, sync } = this.#options;
     const { endpointId: id } = attachment;
     if (attachment.state !== 'removing') await this.note(name, attachment, { state: 'removing' });
-    const marked = await calls.delete(id, asking);
-    const at = { revision: marked, epoch: this.#epoch() };
-    const revision = await sync
-      .until(({ known }) => {
-        if (known === undefined || !hasReached(known, at, this.#epoch()) || findEndpoint(known, id) !== undefined)
-          return undefined;
-        return known.revision;
-      }, asking.signal)
-      .catch(this.late(name));
+    let gone: { readonly marked: bigint; readonly revision: bigint } | undefined;
+    while (gone === undefined) {
+      const epoch = this.#epoch();
+      const marked = await calls.delete(id, asking);
+      gone = await sync
+        .until(({ known }) => {
+          if (known === undefined || !hasReached(known, { revision: marked, epoch }, this.#epoch())) return undefined;
+          if (findEndpoint(known, id) === undefined) return { marked, revision: known.revision };
+          // A restored cluster may have it as it was before it was marked.
+          return known.epoch === epoch ? undefined : 'again';
+        }, asking.signal)
+        .then((seen) => (seen === 'again' ? undefined : seen), this.late(name, 'gone'));
+    }
+    const { marked, revision } = gone;
     const record = registry.get(name);
     if (record !== undefined) {
       const attachments = record.attachments.filter(({ endpointId }) => endpointId !== id);
@@ -124,13 +129,13 @@ export class Attachments {
   }
 
   /** The error of a wait that was cut short, in words that say what was waited for. */
-  late(name: string): (error: unknown) => never {
+  late(name: string, what: 'ready' | 'gone' = 'ready'): (error: unknown) => never {
     return (error) => {
       if (error instanceof WeftError) throw error;
       const problems = this.#options.settled.value.problems.map(({ object, message }) => `${object}: ${message}`);
       const why = problems.length === 0 ? '' : ` (${problems.slice(0, 3).join('; ')})`;
       throw new WeftError(
-        { reason: 'TIMED_OUT', message: `sandbox ${name} was not ready in time${why}` },
+        { reason: 'TIMED_OUT', message: `sandbox ${name} was not ${what} in time${why}` },
         { cause: error },
       );
     };

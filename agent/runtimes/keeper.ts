@@ -210,7 +210,7 @@ export class SandboxKeeper implements Sandboxes {
     kick();
     await settled
       .until(({ sandboxes }) => (sandboxes.has(name) ? undefined : true), asking.signal)
-      .catch(this.#attachments.late(name));
+      .catch(this.#attachments.late(name, 'gone'));
     return revision;
   }
 
@@ -263,7 +263,8 @@ export class SandboxKeeper implements Sandboxes {
     const record = registry.get(name);
     if (record === undefined) return;
     if (record.state === 'removing') {
-      await this.#remove(name, { signal, requestId: record.attachments[0]?.requestId ?? name });
+      const requestId = record.attachments[0]?.requestId ?? name;
+      await this.#remove(name, { signal: withDeadline(CARRY_ON_TURN_MS, signal), requestId });
       return;
     }
     const unfinished = record.attachments.filter(isOpen);
@@ -290,7 +291,7 @@ export class SandboxKeeper implements Sandboxes {
 
   /**
    * Takes in what others did: endpoints wished for here are attached, endpoints removed elsewhere are forgotten, and
-   * those that a restored cluster does not have are made again.
+   * those that a restored cluster does not have, or that were taken back while this host was gone, are made again.
    */
   #follow(known: Known): void {
     const { registry, hostId } = this.#options;
@@ -298,7 +299,7 @@ export class SandboxKeeper implements Sandboxes {
       if (record.state === 'removing') continue;
       const kept = record.attachments.flatMap((attachment) => this.#following(attachment, known));
       const wished = wishesFor(record, known, hostId).reduce<AttachmentRecord[]>(
-        (done, endpoint) => [...done, recordOfWish(endpoint, [...kept, ...done], known.epoch)],
+        (done, endpoint) => [...done, recordOfWish(endpoint, [...kept, ...done], known)],
         [],
       );
       const isSame =
@@ -314,18 +315,21 @@ export class SandboxKeeper implements Sandboxes {
 
   /** What becomes of an attachment at a view: the very same one where nothing changed, none where it is to be forgotten. */
   #following(attachment: AttachmentRecord, known: Known): AttachmentRecord[] {
-    const { endpointId, state, revision, epoch } = attachment;
+    const { endpointId, state, revision, epoch, incarnation } = attachment;
     if (state !== 'attached') return [attachment];
     const endpoint = findEndpoint(known, endpointId);
     if (endpoint !== undefined) {
-      const isAsRecorded = epoch === known.epoch;
-      return [
-        isAsRecorded ? attachment : changed(attachment, { epoch: known.epoch, revision: String(endpoint.revision) }),
-      ];
+      const isAsRecorded = epoch === known.epoch && incarnation === known.incarnation;
+      const now = { epoch: known.epoch, incarnation: known.incarnation, revision: String(endpoint.revision) };
+      return [isAsRecorded ? attachment : changed(attachment, now)];
     }
     if (epoch !== undefined && epoch !== known.epoch) {
       this.#options.log.warn({ endpointId, network: attachment.network }, 'the restored cluster does not have it');
-      return [recordOfLost(attachment)];
+      return [recordOfLost(attachment, 'restored')];
+    }
+    if (incarnation !== undefined && incarnation !== known.incarnation) {
+      this.#options.log.warn({ endpointId, network: attachment.network }, 'it was taken back while this host was gone');
+      return [recordOfLost(attachment, 'fenced')];
     }
     return known.revision >= BigInt(revision ?? 0) ? [] : [attachment];
   }

@@ -32,4 +32,22 @@ describe('turns', () => {
     await expect(first).rejects.toThrow('failed');
     expect(await last).toBe('last');
   });
+
+  it('stay one after another when one that did not wait was the last of them', async () => {
+    const turns = new Turns();
+    const gate = deferred<undefined>();
+    const done: string[] = [];
+    const first = turns.take('a', NEVER, async () => {
+      await gate.promise;
+      done.push('first');
+    });
+    const impatient = turns.take('a', AbortSignal.timeout(10), () => Promise.resolve());
+    await expect(impatient).rejects.toMatchObject({ reason: 'SANDBOX_BUSY' });
+    const last = turns.take('a', NEVER, () => Promise.resolve(done.push('last')));
+    setImmediate(() => {
+      gate.resolve(undefined);
+    });
+    await Promise.all([first, last]);
+    expect(done).toEqual(['first', 'last']);
+  });
 });

@@ -18,7 +18,11 @@ export class Turns {
       return await act();
     } finally {
       done();
-      if (this.#last.get(key) === last) this.#last.delete(key);
+      // Not at once: who went before its turn leaves those before it where they are.
+      const forget = (): void => {
+        if (this.#last.get(key) === last) this.#last.delete(key);
+      };
+      last.then(forget, forget);
     }
   }
 }

@@ -11,6 +11,8 @@ import { clusterService } from './api/cluster-service.js';
 import { endpointService } from './api/endpoint-service.js';
 import { hostService } from './api/host-service.js';
 import { networkService } from './api/network-service.js';
+import { PeerChannels, type PeerIdentity } from './api/peer-channels.js';
+import { peerService } from './api/peer-service.js';
 import { restoringServices } from './api/restoring.js';
 import type { Serve } from './api/serve.js';
 import type { Offer, Services } from './api/server.js';
@@ -24,8 +26,11 @@ import type { Settings } from './domain/settings.js';
 import { defaultPools, type SubnetPool } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd/etcd-status.js';
 import { Events } from './events/events.js';
+import { Convergence } from './fanout/convergence.js';
 import { Fanout, stopping } from './fanout/fanout.js';
+import { Absences } from './liveness/absences.js';
 import { HostLeases } from './liveness/host-leases.js';
+import { lead } from './liveness/leader.js';
 import { stayRegistered } from './liveness/registration.js';
 import { HistoryTrimmer } from './upkeep/history.js';
 import { untilMetaChanges, type Meta } from './meta.js';
@@ -33,6 +38,9 @@ import type { ControllerMetrics } from './metrics.js';
 import { ScarcityWatch } from './upkeep/scarcity-watch.js';
 import { guardKey, objectKey } from './store/keys.js';
 import { StoreUnavailable, type Compare, type Store } from './store/store.js';
+
+/** Milliseconds that a host that is gone has to come back to all that it had. */
+const HOST_GRACE_MS = 300_000;
 
 /** What epochs share. */
 export interface EpochOptions {
@@ -50,10 +58,14 @@ export interface EpochOptions {
   readonly serve: Serve;
   readonly readEtcd: (signal: AbortSignal) => Promise<EtcdReport>;
   readonly restores: Restores;
+  /** What the other controllers know this one by. */
+  readonly identity: PeerIdentity;
   /** Milliseconds for which hosts are waited for after a restore; the default where undefined. */
   readonly declarePatienceMs?: number;
   /** Milliseconds without a sign of life after which a host counts as gone; the default where undefined. */
   readonly hostLeaseMs?: number;
+  /** Milliseconds that a host that is gone has to come back to all that it had; the default where undefined. */
+  readonly hostGraceMs?: number;
 }
 
 export interface Epoch extends AsyncDisposable {
@@ -100,19 +112,28 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   }
   const audit = new CacheAudit({ cache, store, log, observer: metrics.audit });
   const auditing = inBackground((ended) => audit.run(ended));
-  const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch, clock });
+  const fanout = new Fanout({ cache, observer: metrics.fanout, clusterId, epoch });
   const events = new Events({ store, cache, epoch, log });
   const fence = (): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision: metaRevision });
   const committer = new Committer({ store, cache, observer: metrics.commit, clock, settings, fence });
   const controllerId = newControllerId();
+  const peers = new PeerChannels({ cache, identity: options.identity });
+  const convergence = new Convergence({ fanout, cache, self: controllerId, peers });
   const leases = new HostLeases({ store, cache, committer, controllerId, log, ttlMs: options.hostLeaseMs });
+  const absences = (leads: () => Compare): Absences =>
+    new Absences({
+      ...{ cache, committer, fence: leads, graceMs: options.hostGraceMs ?? HOST_GRACE_MS, log },
+      untilConverged: (revision, until) => convergence.wait(revision, until),
+      isAwaited: (host) => declarations.awaited().some(({ id }) => id === host),
+    });
   const address = deferred<string>();
   const registering = inBackground(async (ended) => {
     await stayRegistered(
       {
         ...{ store, id: controllerId, name: options.name, address: await unlessAborted(address.promise, ended) },
         ...{ startTimeMs: clock.now().getTime(), fence, log },
-        whileRegistered: async () => undefined,
+        whileRegistered: (lease, until) =>
+          lead({ store, id: controllerId, lease, log, work: (leads, leading) => absences(leads).run(leading) }, until),
         onLost: () => {
           // Where there are others, agents are better off with them: what this one tells is old, and their own leases end.
           if ([...cache.view.controllers.keys()].every((id) => id === controllerId)) return;
@@ -142,13 +163,14 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const services: Services = {
     network: networkService(serve, { cache, committer: gated, clock, pools }),
     endpoint: endpointService(serve, { store, cache, committer: gated, clock }),
-    host: hostService(serve, { cache, fanout }),
+    host: hostService(serve, { cache, convergence }),
     cluster: clusterService(serve, {
-      ...{ store, cache, fanout, meta, clock, readEtcd, declarations, restores },
+      ...{ store, cache, convergence, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),
     }),
     watch: watchService(serve, { cache, events, meta }),
     agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
+    peer: peerService(serve, { cache, convergence }),
   };
   return {
     services,
@@ -157,10 +179,13 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
     streams: () => fanout.size,
     register: address.resolve,
     dismiss: () => {
+      convergence[Symbol.dispose]();
       fanout[Symbol.dispose]();
       events[Symbol.dispose]();
     },
     [Symbol.asyncDispose]: async () => {
+      convergence[Symbol.dispose]();
+      peers[Symbol.dispose]();
       fanout[Symbol.dispose]();
       events[Symbol.dispose]();
       declarations[Symbol.dispose]();

@@ -61,7 +61,11 @@ async function run(store: Store, change: Partial<ServingOptions> = {}): Promise<
         pools: [],
         historyRecords: 0,
       },
-      ...{ name: 'c1', addressAt: (port: number) => `127.0.0.1:${String(port)}` },
+      ...{
+        name: 'c1',
+        identity: { ca: ca.cert, pair: identity },
+        addressAt: (port: number) => `127.0.0.1:${String(port)}`,
+      },
       serve: new Serve({ log: SILENT, observer: metrics.serve }),
       readEtcd: async () => NO_ETCD,
       loadMeta: () => loadOrCreateMeta(store, SILENT, stop.signal),

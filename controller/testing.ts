@@ -20,6 +20,7 @@ import { ClusterServiceClient, type RestoreRequest, type RestoreResponse } from 
 import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
+import { PeerServiceClient } from '../proto/gen/weft/v1/peer.js';
 import { WatchRequest, WatchServiceClient, type WatchResponse } from '../proto/gen/weft/v1/watch.js';
 import { download, upload } from '../proto/stream-call.js';
 import { agentSyncService } from './api/agent-sync-service.js';
@@ -28,6 +29,8 @@ import { endpointService } from './api/endpoint-service.js';
 import { hostService } from './api/host-service.js';
 import { networkService } from './api/network-service.js';
 import { Serve } from './api/serve.js';
+import { PeerChannels } from './api/peer-channels.js';
+import { peerService } from './api/peer-service.js';
 import { listen } from './api/server.js';
 import { watchService } from './api/watch-service.js';
 import { Restores } from './backup/restores.js';
@@ -38,6 +41,7 @@ import { DEFAULT_SETTINGS, type Settings } from './domain/settings.js';
 import { defaultPools } from './domain/subnet-pool.js';
 import type { EtcdReport } from './etcd/etcd-status.js';
 import { Events, type EventsOptions } from './events/events.js';
+import { Convergence } from './fanout/convergence.js';
 import { Fanout } from './fanout/fanout.js';
 import { createCa, issue, type CertificateAuthority } from './identity/ca.js';
 import type { Principal } from './identity/principal.js';
@@ -113,7 +117,6 @@ export interface Harness extends AsyncDisposable {
 export async function openController(
   store: Store,
   options: {
-    readonly graceMs?: number;
     readonly hostLeaseMs?: number;
     readonly settings?: Partial<Settings>;
     readonly events?: Partial<EventsOptions>;
@@ -124,18 +127,20 @@ export async function openController(
   const meta = await loadOrCreateMeta(store, SILENT, new AbortController().signal);
   const { clusterId, epoch } = meta;
   const fanout = new Fanout({
-    ...{ cache, clusterId, epoch, clock: systemClock, graceMs: options.graceMs ?? 0 },
+    ...{ cache, clusterId, epoch },
     observer: { encoded: () => undefined, sent: () => undefined },
   });
   const events = new Events({ store, cache, epoch, log: SILENT, ...options.events });
   const metrics = createMetrics({ revision: () => cache.view.revision, streams: () => fanout.size });
   const serve = new Serve({ log: SILENT, observer: metrics.serve });
-  const ca = await createCa('test');
+  const ca = options.ca ?? (await createCa('test'));
   const identity = await issue({
-    ...{ ca, subject: { role: 'controller', name: 'c1' }, usage: 'both', days: 1 },
+    ...{ ca, subject: { role: 'controller', name: options.name ?? 'c1' }, usage: 'both', days: 1 },
     sans: { dns: [CONTROLLER_SERVER_NAME], ip: [] },
   });
   const controllerId = newControllerId();
+  const peers = new PeerChannels({ cache, identity: { ca: ca.cert, pair: identity } });
+  const convergence = new Convergence({ fanout, cache, self: controllerId, peers });
   const ttlMs = options.hostLeaseMs;
   const leases = new HostLeases({ store, cache, committer, controllerId, log: SILENT, ttlMs });
   const declarations = new Declarations({ view: () => cache.view, epoch, clock: systemClock, log: SILENT });
@@ -145,13 +150,14 @@ export async function openController(
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
       endpoint: endpointService(serve, { store, cache, committer, clock: systemClock }),
-      host: hostService(serve, { cache, fanout }),
+      host: hostService(serve, { cache, convergence }),
       cluster: clusterService(serve, {
-        ...{ store, cache, fanout, meta, declarations, restores, clock: systemClock },
+        ...{ store, cache, convergence, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },
       }),
       watch: watchService(serve, { cache, events, meta }),
       agentSync: agentSyncService(serve, { cache, committer, fanout, leases, meta, observer: metrics.sync }),
+      peer: peerService(serve, { cache, convergence }),
     },
   });
   const clients: TestClient[] = [];
@@ -165,6 +171,8 @@ export async function openController(
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) client[Symbol.dispose]();
+      convergence[Symbol.dispose]();
+      peers[Symbol.dispose]();
       fanout[Symbol.dispose]();
       events[Symbol.dispose]();
       await leases[Symbol.asyncDispose]();
@@ -185,6 +193,7 @@ export class TestClient implements Disposable {
   readonly endpoints: EndpointServiceClient;
   readonly hosts: HostServiceClient;
   readonly cluster: ClusterServiceClient;
+  readonly peers: PeerServiceClient;
   readonly watches: WatchServiceClient;
   readonly #sync: AgentSyncServiceClient;
   /** Ends the calls that are under way when this goes. */
@@ -199,6 +208,7 @@ export class TestClient implements Disposable {
     this.endpoints = new EndpointServiceClient(address, secure, options);
     this.hosts = new HostServiceClient(address, secure, options);
     this.cluster = new ClusterServiceClient(address, secure, options);
+    this.peers = new PeerServiceClient(address, secure, options);
     this.watches = new WatchServiceClient(address, secure, options);
     this.#sync = new AgentSyncServiceClient(address, secure, options);
     // Each call under way listens, and there may be hundreds.

@@ -5,6 +5,7 @@ import type { Principal, Role } from '../identity/principal.js';
 const OPERATORS: readonly Role[] = ['admin'];
 const HOSTS: readonly Role[] = ['host'];
 const BOTH: readonly Role[] = ['admin', 'host'];
+const CONTROLLERS: readonly Role[] = ['controller'];
 
 /** Every method, and the roles that may call it. */
 export const PERMISSIONS = {
@@ -27,6 +28,7 @@ export const PERMISSIONS = {
   'ClusterService/Restore': OPERATORS,
   'WatchService/Watch': OPERATORS,
   'AgentSyncService/Sync': HOSTS,
+  'PeerService/Sessions': CONTROLLERS,
 } as const satisfies Record<string, readonly Role[]>;
 
 export type Method = keyof typeof PERMISSIONS;

@@ -18,13 +18,12 @@ import { takeBackup } from '../backup/take.js';
 import type { Cache } from '../cache/cache.js';
 import type { Declarations } from '../upkeep/declarations.js';
 import type { EtcdReport } from '../etcd/etcd-status.js';
-import { waitForConvergence } from '../fanout/convergence.js';
-import type { Fanout } from '../fanout/fanout.js';
+import type { Convergence } from '../fanout/convergence.js';
 import type { Meta } from '../meta.js';
 import type { Store } from '../store/store.js';
 import { etcdWarnings } from '../etcd/etcd-warnings.js';
 import { clusterWarnings } from '../upkeep/warnings.js';
-import { toMessages } from './host-service.js';
+import { toMessages } from './host-messages.js';
 import { viewAt } from './reads.js';
 import type { Serve } from './serve.js';
 import { Checker } from './validate.js';
@@ -32,7 +31,7 @@ import { Checker } from './validate.js';
 export interface ClusterServiceOptions {
   readonly store: Store;
   readonly cache: Cache;
-  readonly fanout: Fanout;
+  readonly convergence: Convergence;
   readonly meta: Meta;
   readonly clock: Clock;
   readonly readEtcd: (signal: AbortSignal) => Promise<EtcdReport>;
@@ -43,12 +42,12 @@ export interface ClusterServiceOptions {
 }
 
 export function clusterService(serve: Serve, options: ClusterServiceOptions): ClusterServiceServer {
-  const { store, cache, fanout, meta, clock, readEtcd, declarations, restores, scarce } = options;
+  const { store, cache, convergence, meta, clock, readEtcd, declarations, restores, scarce } = options;
   return {
     getStatus: serve.unary<GetStatusRequest, GetStatusResponse>('ClusterService/GetStatus', async (_, { signal }) => {
-      const report = await readEtcd(signal);
       const { view } = cache;
-      const hosts = [...view.hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const all = [...view.hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const [report, hosts] = await Promise.all([readEtcd(signal), toMessages(convergence, all, signal)]);
       const concerns = {
         ...{ view, scarce: scarce() },
         ...{ awaited: declarations.awaited(), givenUp: declarations.givenUp() },
@@ -61,7 +60,7 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
         etcd: report.status,
         networks: view.networks.size,
         endpoints: view.endpoints.size,
-        hosts: toMessages(fanout, hosts),
+        hosts,
         warnings: [...etcdWarnings(report), ...clusterWarnings(concerns)],
       };
     }),
@@ -77,7 +76,7 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
       const revision = check.revision('revision', request.revision);
       check.done();
       await viewAt(cache, revision, signal);
-      const unreachable = await waitForConvergence(fanout, revision, signal);
+      const unreachable = await convergence.wait(revision, signal);
       return { revision, unreachableHosts: unreachable.map(({ name }) => name).sort() };
     }),
   };

@@ -14,6 +14,7 @@ import { AgentSyncServiceService } from '../../proto/gen/weft/v1/agent_sync.js';
 import { EndpointServiceService } from '../../proto/gen/weft/v1/endpoint.js';
 import { HostServiceService } from '../../proto/gen/weft/v1/host.js';
 import { NetworkServiceService } from '../../proto/gen/weft/v1/network.js';
+import { PeerServiceService } from '../../proto/gen/weft/v1/peer.js';
 import { WatchServiceService } from '../../proto/gen/weft/v1/watch.js';
 import type { Restores } from '../backup/restores.js';
 import type { EtcdReport } from '../etcd/etcd-status.js';
@@ -54,6 +55,7 @@ export function restoringServices(serve: Serve, { meta, readEtcd, restores }: Re
     },
     watch: refusing(serve, WatchServiceService),
     agentSync: refusing(serve, AgentSyncServiceService),
+    peer: refusing(serve, PeerServiceService),
   };
 }
 

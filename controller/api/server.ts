@@ -5,6 +5,7 @@ import { ClusterServiceService, type ClusterServiceServer } from '../../proto/ge
 import { EndpointServiceService, type EndpointServiceServer } from '../../proto/gen/weft/v1/endpoint.js';
 import { HostServiceService, type HostServiceServer } from '../../proto/gen/weft/v1/host.js';
 import { NetworkServiceService, type NetworkServiceServer } from '../../proto/gen/weft/v1/network.js';
+import { PeerServiceService, type PeerServiceServer } from '../../proto/gen/weft/v1/peer.js';
 import type { AgentSyncServiceServer } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { WatchServiceServer } from '../../proto/gen/weft/v1/watch.js';
 import type { KeyPair } from '../identity/ca.js';
@@ -19,6 +20,7 @@ export interface Services {
   readonly cluster: ClusterServiceServer;
   readonly watch: WatchServiceServer;
   readonly agentSync: AgentSyncServiceServer;
+  readonly peer: PeerServiceServer;
 }
 
 /** What a server answers with: those, or others in their place. */
@@ -90,9 +92,10 @@ const NETWORK = readingAnything(NetworkServiceService);
 const ENDPOINT = readingAnything(EndpointServiceService);
 const HOST = readingAnything(HostServiceService);
 const CLUSTER = readingAnything(ClusterServiceService);
+const PEER = readingAnything(PeerServiceService);
 const WATCH = readingAnything(WATCH_DEFINITION);
 
-const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, WATCH, AGENT_SYNC_DEFINITION] as const;
+const DEFINITIONS = [NETWORK, ENDPOINT, HOST, CLUSTER, WATCH, AGENT_SYNC_DEFINITION, PEER] as const;
 
 function add(server: Server, services: Offer): void {
   server.addService(NETWORK, services.network);
@@ -101,6 +104,7 @@ function add(server: Server, services: Offer): void {
   server.addService(CLUSTER, services.cluster);
   server.addService(WATCH, services.watch);
   server.addService(AGENT_SYNC_DEFINITION, services.agentSync);
+  server.addService(PEER, services.peer);
 }
 
 /** Lets calls under way finish for a moment, then ends them. */

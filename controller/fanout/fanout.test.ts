@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseIp } from '../../core/address.js';
-import { systemClock } from '../../core/clock.js';
 import { DIGEST_FORMAT } from '../../core/digest.js';
 import { WeftError } from '../../core/errors.js';
 import { fold, type HostView } from '../../core/fold.js';
-import { newEndpointId, newHostId, newNetworkId, type HostId, type NetworkId } from '../../core/ids.js';
+import {
+  newControllerId,
+  newEndpointId,
+  newHostId,
+  newNetworkId,
+  type HostId,
+  type NetworkId,
+} from '../../core/ids.js';
 import { deferred } from '../../core/lifetime.js';
 import { randomMac } from '../../core/mac.js';
 import { PRESENT, type Endpoint, type Host, type Network } from '../../core/model.js';
@@ -19,7 +25,7 @@ import { MAX_OPERATIONS } from '../store/transaction.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Put, WatchBatch } from '../store/store.js';
 import { SILENT } from '../testing.js';
-import { waitForConvergence } from './convergence.js';
+import { Convergence } from './convergence.js';
 import { Fanout } from './fanout.js';
 import type { Session, SessionStream } from './session.js';
 
@@ -86,6 +92,7 @@ class LaggingStore extends MemoryStore {
 let store: LaggingStore;
 let cache: Cache;
 let fanout: Fanout;
+let convergence: Convergence;
 let stop: AbortController;
 let running: Promise<void>;
 let encoded: string[];
@@ -98,11 +105,14 @@ beforeEach(async () => {
   await cache.listed;
   encoded = [];
   fanout = new Fanout({
-    ...{ cache, clusterId: 'c', epoch: 'e', clock: systemClock, graceMs: 40 },
+    ...{ cache, clusterId: 'c', epoch: 'e' },
     observer: { encoded: (kind) => encoded.push(kind), sent: () => undefined },
   });
+  const peers = { ask: () => Promise.reject(new Error('there are no others')) };
+  convergence = new Convergence({ fanout, cache, self: newControllerId(), peers });
 });
 afterEach(async () => {
+  convergence[Symbol.dispose]();
   fanout[Symbol.dispose]();
   stop.abort();
   await running;
@@ -427,7 +437,7 @@ describe('convergence', () => {
     expect(one.session.acknowledge(revision)).toBe(false);
     await inSync(one.stream, revision);
     let done = false;
-    const waiting = waitForConvergence(fanout, revision, never).then((unreachable) => {
+    const waiting = convergence.wait(revision, never).then((unreachable) => {
       done = true;
       return unreachable;
     });
@@ -438,7 +448,6 @@ describe('convergence', () => {
     one.session.acknowledge(revision);
     fanout.progressed();
     expect(await waiting).toEqual([]);
-    expect(await waitForConvergence(fanout, revision + 5n, never)).toEqual([]);
   });
 
   it('keeps what a host does otherwise than asked, which holds nobody up', async () => {
@@ -452,22 +461,7 @@ describe('convergence', () => {
     const notice = { object: 'h1 network web, mtu', message: '9000 bytes do not fit' };
     session.acknowledge(revision, [notice]);
     expect(session.problems).toEqual([notice]);
-    expect(await waitForConvergence(fanout, revision, never)).toEqual([]);
-  });
-
-  it('expects a host back for a while, then calls it unreachable', async () => {
-    const h1 = host(1);
-    const web = network(1);
-    const revision = await write([putHost(h1), putNetwork(web), putEndpoint(endpoint(web.id, h1.id))]);
-    const { session, stream } = open(h1);
-    await inSync(stream, revision);
-    session.acknowledge(revision);
-    fanout.close(session);
-    const impatient = await waitForConvergence(fanout, revision, AbortSignal.timeout(5)).catch(
-      (error: unknown) => error,
-    );
-    expect(impatient).toMatchObject({ reason: 'NOT_CONVERGED', metadata: { laggards: 'h1' } });
-    expect(await waitForConvergence(fanout, revision, never)).toMatchObject([{ name: 'h1' }]);
+    expect(await convergence.wait(revision, never)).toEqual([]);
   });
 
   it('is not claimed by a controller that is stopping', async () => {
@@ -475,7 +469,7 @@ describe('convergence', () => {
     const web = network(1);
     const revision = await write([putHost(h1), putNetwork(web), putEndpoint(endpoint(web.id, h1.id))]);
     const { stream } = open(h1);
-    const waiting = waitForConvergence(fanout, revision, never).catch((error: unknown) => error);
+    const waiting = convergence.wait(revision, never).catch((error: unknown) => error);
     fanout[Symbol.dispose]();
     expect(await waiting).toMatchObject({ reason: 'CONTROLLER_UNAVAILABLE' });
     expect(stream.ended).toMatchObject({ reason: 'CONTROLLER_UNAVAILABLE' });

@@ -1,5 +1,4 @@
 /** Every agent's stream, and what each revision means for each of them. */
-import type { Clock } from '../../core/clock.js';
 import { DIGEST_FORMAT } from '../../core/digest.js';
 import { WeftError } from '../../core/errors.js';
 import type { HostId, NetworkId } from '../../core/ids.js';
@@ -14,9 +13,6 @@ import { deltasOf, neighboursOf, spanOf, unreachableIn, type NetworkDelta } from
 
 /** Changes that arrive within this time travel together: one write, one batch, one ack. */
 const TOGETHER_MS = 2;
-
-/** A host whose stream ended is expected back for this long: agents restart, controllers too, channels break. */
-const GRACE_MS = 5_000;
 
 /** Bytes of frames, and of differences, that are kept for the next host that needs them. */
 const KEPT_FRAMES = { bytes: 64 * 1024 * 1024 };
@@ -33,8 +29,6 @@ export interface FanoutOptions {
   readonly observer: FanoutObserver;
   readonly clusterId: string;
   readonly epoch: string;
-  readonly clock: Clock;
-  readonly graceMs?: number;
 }
 
 export interface OpenOptions {
@@ -61,18 +55,10 @@ export class Fanout implements Disposable {
   /** Streams that have something new queued. */
   readonly #dirty = new Set<Session>();
   #timer: NodeJS.Timeout | undefined;
-  readonly #graceMs: number;
-  readonly #startedMs: number;
-  readonly #lostMs = new Map<HostId, number>();
-  /** Running while a lost host is still expected. */
-  readonly #graces = new Set<NodeJS.Timeout>();
   #closed = false;
 
   constructor(options: FanoutOptions) {
     this.#options = options;
-    this.#graceMs = options.graceMs ?? GRACE_MS;
-    this.#startedMs = options.clock.monotonicMs();
-    this.#endGraceLater();
     this.#frames = new Frames(this.#keptFrames, () => {
       options.observer.encoded('frame');
     });
@@ -100,11 +86,6 @@ export class Fanout implements Disposable {
   /** Whether this is no controller to ask any more. */
   get closed(): boolean {
     return this.#closed;
-  }
-
-  /** Whether a host without a stream may still be on its way back. */
-  isExpected(host: HostId): boolean {
-    return this.#options.clock.monotonicMs() - (this.#lostMs.get(host) ?? this.#startedMs) < this.#graceMs;
   }
 
   sessionOf(host: HostId): Session | undefined {
@@ -148,15 +129,11 @@ export class Fanout implements Disposable {
     return session;
   }
 
-  /** Ends a session; the host counts as unreachable, unless a newer stream has taken its place. */
+  /** Ends a session. Whether the host counts as unreachable, its lease says, not this. */
   close(session: Session): void {
     session.end();
     this.#dirty.delete(session);
-    if (this.#sessions.get(session.host.id) === session) {
-      this.#sessions.delete(session.host.id);
-      this.#lostMs.set(session.host.id, this.#options.clock.monotonicMs());
-      this.#endGraceLater();
-    }
+    if (this.#sessions.get(session.host.id) === session) this.#sessions.delete(session.host.id);
     this.progressed();
   }
 
@@ -186,17 +163,7 @@ export class Fanout implements Disposable {
     this.#subscription[Symbol.dispose]();
     clearTimeout(this.#timer);
     this.dismiss(stopping());
-    for (const grace of this.#graces) clearTimeout(grace);
     this.progressed();
-  }
-
-  /** Whoever waits looks again when a host is no longer expected. */
-  #endGraceLater(): void {
-    const grace = setTimeout(() => {
-      this.#graces.delete(grace);
-      this.progressed();
-    }, this.#graceMs + 1);
-    this.#graces.add(grace);
   }
 
   #distribute(changes: ChangeSet): void {

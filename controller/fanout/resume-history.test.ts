@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { parseIp } from '../../core/address.js';
-import { systemClock } from '../../core/clock.js';
 import { newEndpointId, newHostId, newNetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
 import { PRESENT, type Endpoint, type Host, type Network } from '../../core/model.js';
@@ -87,7 +86,7 @@ class Life implements AsyncDisposable {
     this.cache = new Cache({ store, log: SILENT });
     this.#running = this.cache.run(this.#stop.signal);
     this.fanout = new Fanout({
-      ...{ cache: this.cache, clusterId: 'c', epoch: 'e', clock: systemClock, graceMs: 0 },
+      ...{ cache: this.cache, clusterId: 'c', epoch: 'e' },
       observer: { encoded: () => undefined, sent: () => undefined },
     });
   }

@@ -80,7 +80,8 @@ export class Session {
     this.#options = options;
     this.#held = options.held ?? false;
     this.#stale = new Set(span);
-    this.#unacked.add(revision);
+    // Of what an earlier stream acknowledged nothing is known here; the snapshot stands for all of it.
+    this.#unacked.add(revision, 1n);
   }
 
   get id(): string {

@@ -11,13 +11,15 @@ interface Range {
 export class Unacked {
   readonly #ranges: Range[] = [];
 
-  /** A revision that concerns the host; never smaller than the one before. */
-  add(revision: bigint): void {
+  /**
+   * A revision that concerns the host; never smaller than the one before. `from`: everything since then may concern it.
+   */
+  add(revision: bigint, from: bigint = revision): void {
     const last = this.#ranges.at(-1);
     if (last !== undefined && last.hi >= revision) return;
     // A merged range counts as unacknowledged from its first revision until its last is: never converged too early.
     if (last !== undefined && this.#ranges.length >= RANGES) last.hi = revision;
-    else this.#ranges.push({ lo: revision, hi: revision });
+    else this.#ranges.push({ lo: from, hi: revision });
   }
 
   /** Everything up to `revision` is in the host's kernel. */

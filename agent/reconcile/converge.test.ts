@@ -61,7 +61,15 @@ function inputOf(numbers: readonly Parameters<typeof testEndpoint>[0][], shape =
   });
   const networks = [1, 2, 3].map((number) => shaped(number, shape));
   return {
-    known: { view: viewOf(1, { networks, endpoints, peers: PEERS }), revision: 1n, clusterId: 'c', epoch: 'e', session: 's', unreachable: new Set() },
+    known: {
+      view: viewOf(1, { networks, endpoints, peers: PEERS }),
+      revision: 1n,
+      clusterId: 'c',
+      epoch: 'e',
+      session: 's',
+      incarnation: 1,
+      unreachable: new Set(),
+    },
     facts: FACTS,
     sandboxes: sandboxesOf(1, endpoints),
   };

@@ -64,7 +64,17 @@ export class TestHost implements Disposable {
   }
 
   #known(): Known | undefined {
-    return this.view === undefined ? undefined : { view: this.view, revision: 1n, clusterId: 'c', epoch: 'e', session: 'test', unreachable: new Set() };
+    return this.view === undefined
+      ? undefined
+      : {
+          view: this.view,
+          revision: 1n,
+          clusterId: 'c',
+          epoch: 'e',
+          session: 'test',
+          incarnation: 1,
+          unreachable: new Set(),
+        };
   }
 
   /** As after a restart: nothing is remembered. */

@@ -8,7 +8,7 @@ import { DockerDaemon } from '../store/docker-daemon.testing.js';
 import { EtcdContainer } from '../store/etcd-container.testing.js';
 import { ControllerPrograms, connect, endProgram } from '../program.testing.js';
 import { bytes, never, putting, type StoreUnderTest } from '../store/contract-bench.testing.js';
-import { EtcdConnection } from '../store/etcd-connection.js';
+import { compact, revoke } from '../store/etcd-orders.testing.js';
 import { EtcdStore } from '../store/etcd.js';
 import { describeStore } from '../store/store-contract.testing.js';
 import { StoreRefused, StoreUnavailable } from '../store/store.js';
@@ -50,10 +50,8 @@ async function openUnderTest(): Promise<StoreUnderTest> {
   const store = new EtcdStore(options);
   return {
     store,
-    compact: async (revision) => {
-      using connection = new EtcdConnection(options);
-      await connection.once((kv, call) => kv.compact({ revision: String(revision), physical: true }, call), never);
-    },
+    compact: (revision) => compact(options, revision),
+    revoke: (id) => revoke(options, id),
     another: () => new EtcdStore(options),
     [Symbol.asyncDispose]: async () => {
       // One etcd for all suites, and each begins with an empty one.

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { EmbeddedEtcd } from './embedded-etcd.js';
-import { EtcdConnection, type EtcdOptions } from './etcd-connection.js';
+import type { EtcdOptions } from './etcd-connection.js';
+import { compact, revoke } from './etcd-orders.testing.js';
 import { EtcdStore } from './etcd.js';
 import { never, type StoreUnderTest } from './contract-bench.testing.js';
 
@@ -41,16 +42,12 @@ export class EtcdLab implements AsyncDisposable {
     return Number(new URL(this.etcd.endpoints[0] ?? '').port);
   }
 
-  /** Equivalent to `etcdctl compact --physical <revision>`. */
-  async compact(revision: bigint): Promise<void> {
-    using connection = new EtcdConnection(this.options());
-    await connection.once((kv, call) => kv.compact({ revision: String(revision), physical: true }, call), never);
+  compact(revision: bigint): Promise<void> {
+    return compact(this.options(), revision);
   }
 
-  /** Equivalent to `etcdctl lease revoke <id>`. */
-  async revoke(id: string): Promise<void> {
-    using connection = new EtcdConnection(this.options());
-    await connection.once((_kv, call, { leaseClient }) => leaseClient.leaseRevoke({ ID: id }, call), never);
+  revoke(id: string): Promise<void> {
+    return revoke(this.options(), id);
   }
 
   /** Kills etcd as the machine might. Its supervisor starts it again. */

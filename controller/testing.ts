@@ -119,6 +119,9 @@ export async function openController(
   options: {
     readonly hostLeaseMs?: number;
     readonly settings?: Partial<Settings>;
+    /** Of its cluster, where it is not the only controller; and what it is called. */
+    readonly ca?: CertificateAuthority;
+    readonly name?: string;
     readonly events?: Partial<EventsOptions>;
   } = {},
 ): Promise<Harness> {

@@ -122,6 +122,8 @@ export async function openController(
     /** Of its cluster, where it is not the only controller; and what it is called. */
     readonly ca?: CertificateAuthority;
     readonly name?: string;
+    /** Of one that was there before. */
+    readonly port?: number;
     readonly events?: Partial<EventsOptions>;
   } = {},
 ): Promise<Harness> {
@@ -149,7 +151,7 @@ export async function openController(
   const declarations = new Declarations({ view: () => cache.view, epoch, clock: systemClock, log: SILENT });
   const restores = new Restores({ store, directory: tmpdir() });
   const server = await listen({
-    ...{ host: '127.0.0.1', port: 0, ca: ca.cert, identity },
+    ...{ host: '127.0.0.1', port: options.port ?? 0, ca: ca.cert, identity },
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
       endpoint: endpointService(serve, { store, cache, committer, clock: systemClock }),

@@ -19,8 +19,14 @@ export interface Things {
  */
 export const DIGEST_FORMAT = 1;
 
-/** What one host says digests of at most; more would still be far below what a message can carry. */
-export const DIGEST_LIMITS = { networks: 8_192, buckets: 65_536 } as const;
+export interface DigestLimits {
+  readonly networks: number;
+  /** In all of them. */
+  readonly buckets: number;
+}
+
+/** What one host says digests of at most: a megabyte, a quarter of what a message may carry. */
+export const DIGEST_LIMITS: DigestLimits = { networks: 8_192, buckets: 65_536 };
 
 /** Little-endian: 32 bits of one lane, 32 of the other. */
 export const DIGEST_BYTES = 8;

@@ -1,4 +1,5 @@
 /** What differs from what an agent has, on the wire: the contents of some of a network's buckets. */
+import { DIGEST_LIMITS } from '../core/digest.js';
 import type { Replacement } from '../core/fold.js';
 import { parseNetworkId } from '../core/ids.js';
 import {
@@ -29,7 +30,7 @@ export function decodeReplacement(message: NetworkReplacement): Replacement {
   const { bucketCount, buckets, endpoints, peers } = message;
   const networkId = parseNetworkId(message.networkId);
   if (networkId === undefined) throw new WireError('replacement.network_id', message.networkId);
-  if (bucketCount < 1 || (bucketCount & (bucketCount - 1)) !== 0)
+  if (bucketCount < 1 || bucketCount > DIGEST_LIMITS.buckets || (bucketCount & (bucketCount - 1)) !== 0)
     throw new WireError('replacement.bucket_count', bucketCount);
   for (const bucket of buckets) if (bucket >= bucketCount) throw new WireError('replacement.buckets', bucket);
   return {

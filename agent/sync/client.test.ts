@@ -2,6 +2,7 @@
 import { Server, ServerCredentials, credentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestsOf } from '../../core/digest.js';
 import { WeftError } from '../../core/errors.js';
 import { newEndpointId } from '../../core/ids.js';
 import { CHANNEL_OPTIONS } from '../../proto/channel.js';
@@ -39,7 +40,17 @@ class Side {
   }
 
   welcome(session: string, { epoch = 'e', declare = false, resumed = false } = {}): void {
-    const value = { clusterId: 'c', epoch, session, hostNumber: 1, hostName: 'h1', declare, resumed, format: 1 };
+    const value = {
+      clusterId: 'c',
+      epoch,
+      session,
+      hostNumber: 1,
+      hostName: 'h1',
+      declare,
+      resumed,
+      format: 1,
+      incarnation: 1,
+    };
     this.say({ $case: 'welcome', value });
   }
 
@@ -172,6 +183,118 @@ describe('following the cluster', () => {
     );
     expect([...known.view.keys()]).toEqual([networkId(2)]);
     expect(left).toEqual([client.getChannel().getTarget().replace('dns:', '')]);
+  });
+
+  /** What the hello of a stream says that there is already. */
+  const offered = async (at: number) => {
+    const { heard } = await side(at);
+    await expect.poll(() => heard[0]).toBeDefined();
+    const [hello] = heard;
+    if (hello?.$case !== 'hello') throw new Error('no hello');
+    return hello.value.resume;
+  };
+
+  it('says in digests what it has of the epoch, and goes on from there where the controller does', async () => {
+    followed = { ...NOTHING_FOLLOWED, clusterId: 'c', epoch: 'e' };
+    const ready = { ...ENDPOINT, state: 'ready' as const, revision: 6n };
+    const there = testEndpoint({ network: 2, endpoint: 1, host: 2, sandbox: 'b' });
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`, { resumed: sides.length > 1 });
+      if (sides.length > 1) return;
+      on.frame(1, 5n, ENDPOINT);
+      on.frame(2, 5n, there);
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    const before = await sync.state.until((state) => state.known, stop.signal);
+    (await side(0)).stream.end();
+    const second = await side(1);
+    const things = { endpoints: new Map([[ENDPOINT.id, ENDPOINT]]), peers: new Map([[hostId(2), testPeer(2)]]) };
+    expect(await offered(0)).toBeUndefined();
+    expect(await offered(1)).toMatchObject({
+      format: 1,
+      networks: [
+        { networkId: networkId(1), revision: 1n, digests: Buffer.from(digestsOf(things, 1)) },
+        { networkId: networkId(2) },
+      ],
+    });
+    const replaced = {
+      bucketCount: 1,
+      buckets: [0],
+      endpoints: [encodeEndpoint(ready)],
+      peers: [],
+      network: undefined,
+    };
+    second.say({ $case: 'replacement', value: { revision: 6n, networkId: networkId(1), ...replaced } });
+    await sync.state.until(({ session }) => (session === 's2' ? session : undefined), stop.signal);
+    expect(sync.state.value.known).toBe(before);
+    second.inSync(6n);
+    const known = await sync.state.until((state) => (state.known === before ? undefined : state.known), stop.signal);
+    expect(known).toMatchObject({ revision: 6n, session: 's2' });
+    expect([...(known.view.get(networkId(1))?.endpoints.values() ?? [])]).toEqual([ready]);
+    expect(known.view.get(networkId(1))?.peers.size).toBe(0);
+    expect(known.view.get(networkId(2))).toBe(before.view.get(networkId(2)));
+  });
+
+  it('begins with nothing where the controller does not go on from what it has', async () => {
+    followed = { ...NOTHING_FOLLOWED, clusterId: 'c', epoch: 'e' };
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`);
+      if (sides.length === 1) on.frame(1, 5n, ENDPOINT);
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until((state) => state.known, stop.signal);
+    (await side(0)).stream.end();
+    const known = await sync.state.until(
+      (state) => (state.known?.session === 's2' ? state.known : undefined),
+      stop.signal,
+    );
+    expect((await offered(1))?.networks).toHaveLength(1);
+    expect(known.view.size).toBe(0);
+  });
+
+  it.each<[string, (on: Side) => void, Partial<Followed>]>([
+    ['of another epoch than it follows', (on) => on.stream.end(), { clusterId: 'c', epoch: 'before' }],
+    ['of another cluster', (on) => on.stream.end(), { clusterId: 'other', epoch: 'e' }],
+    [
+      'when it could make no sense of what it was told',
+      (on) => {
+        on.say({ $case: 'drop', value: { revision: 6n, networkId: 'none' } });
+      },
+      { clusterId: 'c', epoch: 'e' },
+    ],
+    [
+      'when the controller could make none of its hello',
+      (on) => {
+        const status = encodeStatus(new WeftError({ reason: 'ARGUMENT_INVALID', message: 'hello.resume: no' }));
+        on.stream.emit('error', Object.assign(new Error('refused'), status));
+      },
+      { clusterId: 'c', epoch: 'e' },
+    ],
+  ])('offers nothing %s', async (_, end, follows) => {
+    followed = { ...NOTHING_FOLLOWED, ...follows };
+    onStream = (on) => {
+      if (sides.length > 1) return;
+      on.welcome('s1');
+      on.frame(1, 5n, ENDPOINT);
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    await sync.state.until((state) => state.known, stop.signal);
+    end(await side(0));
+    await side(1);
+    expect(await offered(1)).toBeUndefined();
+  });
+
+  it('is not resumed from what it never offered', async () => {
+    onStream = (on) => {
+      on.welcome(`s${String(sides.length)}`, { resumed: sides.length === 1 });
+      on.inSync(5n);
+    };
+    running = sync.run(stop.signal);
+    const known = await sync.state.until((state) => state.known, stop.signal);
+    expect(known.session).toBe('s2');
   });
 
   it('leaves a controller that does not welcome it', async () => {

@@ -1,5 +1,5 @@
 /** What a host has of its last stream, said in digests, so that a controller need not tell it again. */
-import { bucketCountFor, DIGEST_LIMITS, digestsOf } from '../../core/digest.js';
+import { bucketCountFor, DIGEST_LIMITS, digestsOf, type DigestLimits } from '../../core/digest.js';
 import type { HostView, NetworkView } from '../../core/fold.js';
 import type { NetworkId } from '../../core/ids.js';
 import type { Resume } from '../../proto/gen/weft/v1/agent_sync.js';
@@ -17,7 +17,7 @@ export interface Offer {
 }
 
 /** Pure. What is more than a hello has room for is left out, and told in full. */
-export function offerOf({ view, format }: Told, limits: typeof DIGEST_LIMITS = DIGEST_LIMITS): Offer {
+export function offerOf({ view, format }: Told, limits: DigestLimits = DIGEST_LIMITS): Offer {
   const offered = new Map<NetworkId, NetworkView>();
   const networks: Resume['networks'] = [];
   let room = limits.buckets;

@@ -70,11 +70,12 @@ function digestOf(known: HostView): NetworkDigest {
 
 function read(parts: Parts): (Snapshot | Change)[] {
   const frames = new FrameReader();
-  return parts.flatMap((part) => {
+  return parts.flatMap((part): readonly (Snapshot | Change)[] => {
     const { message } = SyncResponse.decode(part);
     if (message?.$case === 'replacement') return [decodeReplacement(message.value)];
     if (message?.$case !== 'frame') throw new Error(message?.$case ?? 'nothing');
-    return frames.read(message.value) ?? [];
+    const snapshot = frames.read(message.value);
+    return snapshot === undefined ? [] : [snapshot];
   });
 }
 

@@ -1,48 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { parseIp, type IpAddress } from '../../core/address.js';
-import { newEndpointId, newHostId, type EndpointId, type HostId } from '../../core/ids.js';
-import { pause, withDeadline } from '../../core/lifetime.js';
+import { newHostId, type EndpointId } from '../../core/ids.js';
 import { spanOf } from '../../controller/fanout/span.js';
-import { issue } from '../../controller/identity/ca.js';
 import { MemoryStore } from '../../controller/store/memory.js';
-import { openController, type Harness, type TestClient } from '../../controller/testing.js';
-import { CreateEndpointRequest } from '../../proto/gen/weft/v1/endpoint.js';
-import { CreateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
-import { monotonicMs, SimulatedAgent, type SimulatedHost } from './agent.js';
+import { openController } from '../../controller/testing.js';
+import { monotonicMs, SimulatedAgent } from './agent.js';
 import { SimulatedAgents } from './agents.js';
 import { Sharing } from './sharing.js';
-
-function makeHosts({ ca }: Harness, count: number): Promise<SimulatedHost[]> {
-  return Promise.all(
-    Array.from({ length: count }, async (_, at) => {
-      const subject = { role: 'host', name: `h${String(at + 1)}` } as const;
-      const pair = await issue({ ca, subject, usage: 'client', days: 1, sans: { dns: [], ip: [] } });
-      return { hostId: newHostId(), vtep: parseIp(`192.0.2.${String(at + 1)}`) as IpAddress, ...pair };
-    }),
-  );
-}
-
-async function eventually(is: () => boolean | Promise<boolean>): Promise<void> {
-  const late = withDeadline(15_000);
-  while (!(await is())) if (!(await pause(20, late))) throw new Error('it never came to be');
-}
-
-async function makeNetwork(client: TestClient, name: string): Promise<string> {
-  const { network } = await client.call(
-    client.networks.create.bind(client.networks),
-    CreateNetworkRequest.fromPartial({ name }),
-  );
-  return network?.id ?? '';
-}
-
-async function makeEndpoint(client: TestClient, network: string, host: HostId): Promise<EndpointId> {
-  const id = newEndpointId();
-  const request = CreateEndpointRequest.fromPartial({ id, network, host, sandbox: `box-${id}` });
-  await client.call(client.endpoints.create.bind(client.endpoints), request);
-  return id;
-}
-
-const targetOf = ({ port }: Harness) => `ipv4:127.0.0.1:${String(port)}`;
+import { eventually, makeEndpoint, makeHosts, makeNetwork, targetOf } from './testing.js';
 
 describe('simulated agents', () => {
   it('come to know what the controller knows, and say of their endpoints what hosts say', async () => {

@@ -123,13 +123,14 @@ export class SimulatedAgent implements Disposable {
 
   /** What a reconciler does, whose every pass is done at once and without failure. */
   #take(known: Known): void {
-    const before = this.#known?.session === known.session ? this.#known.view : undefined;
+    const before = this.#known;
     this.#known = known;
-    if (before === undefined) {
+    const isFirst = before?.session !== known.session;
+    if (isFirst) {
       this.#streams += 1;
       this.#syncedAtMs = monotonicMs();
     }
-    this.#options.sharing.share(known, before);
+    this.#options.sharing.share(known, { before: before?.view, isFirst });
     const { pending, removing } = this.#own.standing(known.view);
     this.#sync.tell({
       known,

@@ -1,6 +1,6 @@
 /** Agents that come back to a controller which has never heard of them: the agent's own code, over gRPC. */
 import { describe, expect, it } from 'vitest';
-import type { HostView } from '../../core/fold.js';
+import type { HostView, NetworkView } from '../../core/fold.js';
 import { newHostId, type EndpointId, type NetworkId } from '../../core/ids.js';
 import { putEndpoint, putNetwork } from '../../controller/cache/objects.js';
 import { createCa } from '../../controller/identity/ca.js';
@@ -17,9 +17,8 @@ const never = new AbortController().signal;
 function plain(view: HostView | undefined): unknown {
   const sorted = <T>(map: ReadonlyMap<string, T>): (readonly [string, T])[] =>
     [...map].sort(([one], [other]) => (one < other ? -1 : 1));
-  return sorted(view ?? new Map()).map(([id, { network, endpoints, peers }]) => [
-    ...[id, network, sorted(endpoints), sorted(peers)],
-  ]);
+  const networks = sorted(view ?? new Map<NetworkId, NetworkView>());
+  return networks.map(([id, { network, endpoints, peers }]) => [id, network, sorted(endpoints), sorted(peers)]);
 }
 
 /** Agents that run until they are disposed of. */

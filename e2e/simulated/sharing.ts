@@ -13,14 +13,23 @@ export class Sharing {
   readonly #endpoints = new Map<EndpointId, Endpoint>();
   readonly #peers = new Map<HostId, Peer>();
 
-  /** Puts what others have already in the place of what equals it, in networks that `before` did not have: they came whole. */
-  share({ view, epoch }: Known, before: HostView | undefined): void {
+  /**
+   * Puts what others have already in the place of what equals it, in networks that came whole: those that were not there
+   * before, and of a stream's first view all that are not the very same.
+   */
+  share(
+    { view, epoch }: Known,
+    { before, isFirst }: { readonly before: HostView | undefined; readonly isFirst: boolean },
+  ): void {
     if (epoch !== this.#epoch) {
       // Revisions, by which equals are known, count within an epoch.
       this.#epoch = epoch;
       this.#endpoints.clear();
     }
-    for (const [id, network] of view) if (before?.get(id) === undefined) this.#shareNetwork(network);
+    for (const [id, network] of view) {
+      const was = before?.get(id);
+      if (was === undefined || (isFirst && was !== network)) this.#shareNetwork(network);
+    }
   }
 
   #shareNetwork({ endpoints, peers }: NetworkView): void {

@@ -44,7 +44,7 @@ export function createMetrics(current: {
   });
   const encoded = new Counter({
     name: 'weft_controller_encoded_total',
-    help: 'Frames and changes of networks that were encoded; each is shared by every stream that needs it',
+    help: 'Frames, changes and replacements of networks that were encoded; each is shared by every stream that needs it',
     labelNames: ['kind'] as const,
     registers,
   });

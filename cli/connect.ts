@@ -9,6 +9,7 @@ import { EndpointServiceClient } from '../proto/gen/weft/v1/endpoint.js';
 import { HostServiceClient } from '../proto/gen/weft/v1/host.js';
 import { NetworkServiceClient } from '../proto/gen/weft/v1/network.js';
 import { SandboxServiceClient } from '../proto/gen/weft/v1/sandbox.js';
+import { WatchServiceClient } from '../proto/gen/weft/v1/watch.js';
 import { askAny, type Ask, type CallLimits } from './ask-any.js';
 import type { Invocation } from './invocation.js';
 
@@ -17,9 +18,14 @@ export interface Controllers extends Disposable {
   readonly endpoints: EndpointServiceClient;
   readonly hosts: HostServiceClient;
   readonly cluster: ClusterServiceClient;
+  readonly watches: WatchServiceClient;
   readonly ask: Ask;
   /** What a call within the command's time goes with, for those that are streams. */
   readonly context: (limits?: CallLimits) => CallContext;
+  /** How many there are to go to, */
+  readonly size: number;
+  /** and to the next of them. */
+  readonly moveOn: () => void;
 }
 
 export interface Agent extends Disposable {
@@ -43,8 +49,13 @@ export async function connectControllers(invocation: Invocation): Promise<Contro
     endpoints: new EndpointServiceClient('', secrets, options),
     hosts: new HostServiceClient('', secrets, options),
     cluster: new ClusterServiceClient('', secrets, options),
+    watches: new WatchServiceClient('', secrets, options),
     ask: askAny(askWith(context), channel, invocation),
     context,
+    size: channel.size,
+    moveOn: () => {
+      channel.moveOn();
+    },
     [Symbol.dispose]: () => {
       channel.close();
     },

@@ -18,9 +18,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     return await runCommand(argv, {
       stdin: inputFrom(process.stdin),
-      writeBytes: async (bytes) => {
-        if (!process.stdout.write(bytes)) await once(process.stdout, 'drain', { signal: interrupt.signal });
-      },
+      writeBytes: (bytes) => writeOut(bytes, interrupt.signal),
       stdout: outputTo(process.stdout),
       stderr: outputTo(process.stderr),
       env: process.env,
@@ -30,6 +28,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     });
   } finally {
     for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+/** Where nobody reads any more, what writes on and on ends, as any program that gets SIGPIPE. */
+async function writeOut(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  const { stdout } = process;
+  try {
+    if (stdout.errored !== null) throw stdout.errored;
+    if (!stdout.write(bytes)) await once(stdout, 'drain', { signal });
+  } catch (error) {
+    const isPipe = error instanceof Error && 'code' in error && error.code === 'EPIPE';
+    throw isPipe ? new Interruption('SIGPIPE', 128 + constants.signals.SIGPIPE) : error;
   }
 }
 

@@ -26,6 +26,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./commands/endpoint.js'),
   },
   { name: 'host', description: 'the hosts of the cluster', load: () => import('./commands/host.js') },
+  {
+    name: 'events',
+    description: 'what happens to networks, endpoints and hosts',
+    load: () => import('./commands/events.js'),
+  },
   { name: 'status', description: 'the cluster at a glance', load: () => import('./commands/status.js') },
   {
     name: 'backup',

@@ -33,6 +33,7 @@ describe('the tree of commands', () => {
       ...['create', 'ls', 'inspect', 'rm'].map((verb) => `weft sandbox ${verb}`),
       ...['weft exec', 'weft run', 'weft endpoint ls', 'weft endpoint inspect', 'weft host ls', 'weft host inspect'],
       ...[
+        'weft events',
         'weft status',
         'weft backup',
         'weft restore',

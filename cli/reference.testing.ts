@@ -35,7 +35,8 @@ export function renderReference(program: Command): string {
       'and so does `network prune`. The predefined networks are in lists with their name and driver, and have no id. Without',
       '`--json`, `inspect` says states in the words of the tables (`ready`), and of a network beside the message who is on it,',
       'where its MTU is from, and every zero. Counts of addresses end at 2^63-1, which is less than a /64 has: a count that',
-      'large is `>9.2e18` there, and `9223372036854775807` with `--json`.',
+      'large is `>9.2e18` there, and `9223372036854775807` with `--json`. `events` says `{"events":[...],"revision"}`, up to',
+      'and with which revision that is; with `--follow`, one event in each line as it comes, all of a revision at once.',
     ]),
     ...commands.flatMap((command) => renderCommand(command)),
   ].join('\n');

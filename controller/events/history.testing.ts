@@ -10,7 +10,7 @@ import {
   type HostId,
 } from '../../core/ids.js';
 import { parseMac } from '../../core/mac.js';
-import { PRESENT, type Endpoint, type Host, type Network } from '../../core/model.js';
+import { PRESENT, type Endpoint, type Host, type Labels, type Network } from '../../core/model.js';
 import { StoredAlive } from '../../proto/gen/weft/v1/stored.js';
 import { EventType, WatchResponse, type Event } from '../../proto/gen/weft/v1/watch.js';
 import { putEndpoint, putHost, putNetwork } from '../cache/objects.js';
@@ -70,14 +70,16 @@ export class Writer {
   readonly hosts = new Map<HostId, Host>();
   readonly alive = new Set<HostId>();
   #count = 0;
+  #labels: Labels = {};
 
   constructor(
     readonly store: Store,
     readonly random: Random,
   ) {}
 
-  /** Commits one change of up to eight objects; its revision. */
-  async write(): Promise<bigint> {
+  /** Commits one change of up to eight objects, the networks of which have these labels; its revision. */
+  async write(labels: Labels = {}): Promise<bigint> {
+    this.#labels = labels;
     const { random } = this;
     const puts = new Map<string, Put>();
     const deletes = new Set<string>();
@@ -95,7 +97,7 @@ export class Writer {
         puts.set(key, { key, value: Buffer.from('x') });
       }
     }
-    if (puts.size + deletes.size === 0) return this.write();
+    if (puts.size + deletes.size === 0) return this.write(labels);
     const before = { hosts: new Map(this.#before.hosts), alive: new Set(this.#before.alive) };
     const result = await this.store.commit({ compares: [], puts: [...puts.values()], deletes: [...deletes] }, never);
     for (const text of told.values()) this.lines.push(`${String(result.revision)} ${text}`);
@@ -202,7 +204,7 @@ export class Writer {
     this.#count += 1;
     return {
       ...{ id, name: `n${id.slice(0, 8)}`, driver: 'overlay', vni: 1 + this.random.below(1_000_000), internal: false },
-      ...{ subnets: [], mtu: undefined, labels: { count: String(this.#count) }, options: {}, revision: 0n },
+      ...{ subnets: [], mtu: undefined, labels: this.#labels, options: {}, revision: 0n },
       ...{ requestId: `r${String(this.#count)}`, createTimeMs: 0 },
     };
   }

@@ -28,7 +28,9 @@ import type { EtcdReport } from './etcd/etcd-status.js';
 import { Events } from './events/events.js';
 import { Convergence } from './fanout/convergence.js';
 import { Fanout, stopping } from './fanout/fanout.js';
+import { Absences } from './liveness/absences.js';
 import { HostLeases } from './liveness/host-leases.js';
+import { lead } from './liveness/leader.js';
 import { stayRegistered } from './liveness/registration.js';
 import { HistoryTrimmer } from './upkeep/history.js';
 import { untilMetaChanges, type Meta } from './meta.js';
@@ -36,6 +38,9 @@ import type { ControllerMetrics } from './metrics.js';
 import { ScarcityWatch } from './upkeep/scarcity-watch.js';
 import { guardKey, objectKey } from './store/keys.js';
 import { StoreUnavailable, type Compare, type Store } from './store/store.js';
+
+/** Milliseconds that a host that is gone has to come back to all that it had. */
+const HOST_GRACE_MS = 300_000;
 
 /** What epochs share. */
 export interface EpochOptions {
@@ -59,6 +64,8 @@ export interface EpochOptions {
   readonly declarePatienceMs?: number;
   /** Milliseconds without a sign of life after which a host counts as gone; the default where undefined. */
   readonly hostLeaseMs?: number;
+  /** Milliseconds that a host that is gone has to come back to all that it had; the default where undefined. */
+  readonly hostGraceMs?: number;
 }
 
 export interface Epoch extends AsyncDisposable {
@@ -113,13 +120,20 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const peers = new PeerChannels({ cache, identity: options.identity });
   const convergence = new Convergence({ fanout, cache, self: controllerId, peers });
   const leases = new HostLeases({ store, cache, committer, controllerId, log, ttlMs: options.hostLeaseMs });
+  const absences = (leads: () => Compare): Absences =>
+    new Absences({
+      ...{ cache, committer, fence: leads, graceMs: options.hostGraceMs ?? HOST_GRACE_MS, log },
+      untilConverged: (revision, until) => convergence.wait(revision, until),
+      isAwaited: (host) => declarations.awaited().some(({ id }) => id === host),
+    });
   const address = deferred<string>();
   const registering = inBackground(async (ended) => {
     await stayRegistered(
       {
         ...{ store, id: controllerId, name: options.name, address: await unlessAborted(address.promise, ended) },
         ...{ startTimeMs: clock.now().getTime(), fence, log },
-        whileRegistered: async () => undefined,
+        whileRegistered: (lease, until) =>
+          lead({ store, id: controllerId, lease, log, work: (leads, leading) => absences(leads).run(leading) }, until),
         onLost: () => {
           // Where there are others, agents are better off with them: what this one tells is old, and their own leases end.
           if ([...cache.view.controllers.keys()].every((id) => id === controllerId)) return;

@@ -77,7 +77,12 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
   await serveCluster(
     {
       ...{ store, log, clock: systemClock, metrics, restores, identity: { ca: ca.cert, pair: identity } },
-      ...{ settings: options.settings, historyRecords: options.historyRecords, pools: options.pools },
+      ...{
+        settings: options.settings,
+        historyRecords: options.historyRecords,
+        hostGraceMs: options.hostGraceMs,
+        pools: options.pools,
+      },
       ...{ name, addressAt: (port: number) => advertised(options, port) },
       serve: new Serve({ log, observer: metrics.serve }),
       readEtcd: (until) => readEtcd(etcd, until),

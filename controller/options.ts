@@ -39,6 +39,7 @@ export interface RunOptions {
   readonly pools: readonly SubnetPool[];
   readonly settings: Settings;
   readonly historyRecords: number;
+  readonly hostGraceMs: number;
   readonly metrics: HostPort | undefined;
   readonly logLevel: LogLevel;
 }
@@ -122,6 +123,11 @@ export function parseOptions(
         .default(DEFAULT_SETTINGS.endpointsPerHost),
     )
     .addOption(
+      new Option('--host-grace <seconds>', 'how long a host that is gone may come back to all that it had')
+        .argParser((text) => wholeNumber(text, 1, 2_592_000))
+        .default(300),
+    )
+    .addOption(
       new Option('--metrics <host:port|off>', 'where /metrics is served')
         .argParser(hostPortOrOff)
         .default({ host: '127.0.0.1', port: 9470 }, '127.0.0.1:9470'),
@@ -178,6 +184,7 @@ interface RunFlags {
   readonly historyRecords: number;
   readonly endpointsPerNetwork: number;
   readonly endpointsPerHost: number;
+  readonly hostGrace: number;
   readonly metrics: HostPort | 'off';
   readonly logLevel: LogLevel;
 }
@@ -215,6 +222,7 @@ function toRunOptions(flags: RunFlags, command: Command): RunOptions {
       ...{ endpointsPerNetwork, endpointsPerHost },
     },
     historyRecords,
+    hostGraceMs: flags.hostGrace * 1_000,
     etcdQuotaBytes: flags.etcdQuota * 1024 ** 2,
     metrics: metrics === 'off' ? undefined : metrics,
   };

@@ -107,7 +107,7 @@ export class TestController implements Controller {
     this.sync.set({
       ...this.sync.value,
       known: {
-        ...{ view, unreachable: new Set<HostId>(), revision: this.#revision, clusterId: 'c', session },
+        ...{ view, unreachable: new Set<HostId>(), revision: this.#revision, clusterId: 'c', session, incarnation: 1 },
         epoch: this.sync.value.identity?.epoch ?? '',
       },
     });

@@ -7,7 +7,8 @@ import type { JoinRequest } from './adapter.js';
 
 /** Fields to change; undefined takes one out. */
 export type AttachmentChange = {
-  readonly [K in 'state' | 'networkId' | 'revision' | 'epoch' | 'problem' | 'lost']?: AttachmentRecord[K] | undefined;
+  readonly [K in 'state' | 'networkId' | 'revision' | 'epoch' | 'incarnation' | 'problem' | 'lost']?:
+    AttachmentRecord[K] | undefined;
 };
 
 /** The record with the change; a field that is set to undefined is taken out. */
@@ -45,11 +46,17 @@ export function recordOf(join: JoinRequest, before: readonly AttachmentRecord[],
   };
 }
 
+/** How the cluster came not to have what was there. */
+const LOSSES = {
+  restored: 'the cluster was restored to a state in which this connection has no place',
+  fenced: 'this host was away for too long, and this connection was taken back meanwhile',
+} as const;
+
 /**
- * An attachment whose endpoint a restored cluster does not have: to be made again, as it was asked for, under another id.
- * What was not asked for (an address that was chosen) may come out otherwise.
+ * An attachment whose endpoint the cluster does not have any more: to be made again, as it was asked for, under another
+ * id. What was not asked for (an address that was chosen) may come out otherwise.
  */
-export function recordOfLost(attachment: AttachmentRecord): AttachmentRecord {
+export function recordOfLost(attachment: AttachmentRecord, loss: keyof typeof LOSSES): AttachmentRecord {
   return changed(
     { ...attachment, endpointId: newEndpointId() },
     {
@@ -57,14 +64,19 @@ export function recordOfLost(attachment: AttachmentRecord): AttachmentRecord {
       networkId: undefined,
       revision: undefined,
       epoch: undefined,
+      incarnation: undefined,
       problem: undefined,
-      lost: `network ${attachment.network}: the cluster was restored to a state in which this connection has no place; it is being made again, and its address may be another`,
+      lost: `network ${attachment.network}: ${LOSSES[loss]}; it is being made again, and its address may be another`,
     },
   );
 }
 
 /** An endpoint that somebody made for a sandbox of this host. */
-export function recordOfWish(endpoint: Endpoint, before: readonly AttachmentRecord[], epoch: string): AttachmentRecord {
+export function recordOfWish(
+  endpoint: Endpoint,
+  before: readonly AttachmentRecord[],
+  { epoch, incarnation }: Pick<Known, 'epoch' | 'incarnation'>,
+): AttachmentRecord {
   return {
     endpointId: endpoint.id,
     network: endpoint.networkId,
@@ -77,6 +89,7 @@ export function recordOfWish(endpoint: Endpoint, before: readonly AttachmentReco
     state: 'attached',
     revision: String(endpoint.revision),
     epoch,
+    incarnation,
     requestId: endpoint.requestId,
   };
 }

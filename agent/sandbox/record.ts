@@ -34,6 +34,8 @@ const attachmentSchema = z.strictObject({
   revision: z.optional(revision),
   /** Of the store, in which that revision counts. */
   epoch: z.optional(z.string()),
+  /** The host's at that time. */
+  incarnation: z.optional(z.int().min(0)),
   /** Why it cannot be made, when that was found out after its request was answered or lost. */
   problem: z.optional(z.string()),
   /** Why it has to be made anew: the cluster does not have any more what was there. */

@@ -23,6 +23,7 @@ const known = (epoch: string, endpoints = [A, B, GOING, WISH]) => ({
   clusterId: 'c',
   epoch,
   session: 's',
+  incarnation: 1,
   unreachable: new Set<HostId>(),
 });
 const has = hasByRecords({ sandboxes: sandboxesOf(1, [A, GOING]), unreadable: [] });

@@ -12,6 +12,8 @@ export interface Known {
   readonly clusterId: string;
   /** Which life of the store the revision counts in: a restore begins another. */
   readonly epoch: string;
+  /** This host's: another one than before, and what is missing was taken back while it was gone. */
+  readonly incarnation: number;
   /** The stream that told it. */
   readonly session: string;
 }

@@ -64,14 +64,14 @@ export class StreamReader {
         return NONE;
       case 'inSync': {
         if (this.#welcome === undefined) throw new StreamError('InSync came before Welcome');
-        const { session, clusterId, epoch, format } = this.#welcome;
+        const { session, clusterId, epoch, incarnation, format } = this.#welcome;
         this.#view = fold(this.#view, this.#batch);
         this.#unreachable.keepPeersOf(this.#view);
         const requestIds = requestIdsOf(this.#batch);
         this.#batch = [];
         const { revision } = message.value;
         const unreachable = this.#unreachable.hosts;
-        this.#known = { view: this.#view, unreachable, revision, clusterId, epoch, session };
+        this.#known = { view: this.#view, unreachable, revision, clusterId, epoch, incarnation, session };
         return { kind: 'known', known: this.#known, format, requestIds };
       }
       case 'liveness': {

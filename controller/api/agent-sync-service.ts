@@ -20,7 +20,7 @@ import type { Fanout } from '../fanout/fanout.js';
 import type { Resume } from '../fanout/resume.js';
 import type { Session, SessionStream } from '../fanout/session.js';
 import { clusterDiffers, originOf } from '../domain/origin.js';
-import type { HostLeases } from '../liveness/host-leases.js';
+import type { Holding, HostLeases } from '../liveness/host-leases.js';
 import type { Meta } from '../meta.js';
 import { takeDeclaration } from './declaration.js';
 import { readHello, readPrefixes, readResume } from './read-hello.js';
@@ -138,16 +138,17 @@ class AgentStream {
     signal.throwIfAborted();
     // Known to every controller before the host is told: its requests may go to any of them.
     const session = randomUUID();
-    await leases.hold({
+    const holding: Holding = {
       ...{ hostId: host.id, session, requestId, signal },
       onReplaced: () => {
-        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` }));
+        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has to open a new stream` }));
       },
-    });
+    };
+    const isFenced = (await leases.hold(holding)) === 'fenced';
     this.#reports = new Reports({ cache, committer, hostId: host.id, signal, log });
     this.#session = fanout.open({
       ...{ id: session, host },
-      declare,
+      ...{ declare, held: declare || isFenced },
       resume: this.#takeResume(),
       stream: this.#toSessionStream(),
       onBroken: (error) => {
@@ -164,10 +165,42 @@ class AgentStream {
       await takeDeclaration(declaration, {
         ...{ cache, committer, host, before: hello.epoch, meta, requestId, signal, log },
       });
-      this.#session.begin();
+      if (!isFenced) this.#session.begin();
     }
+    if (isFenced) await this.#readmit(this.#session, holding);
     await this.#over.promise;
     log.info({ host: host.name, session: this.#session.id }, 'host disconnected');
+  }
+
+  /**
+   * Takes back a host that was fenced: when nothing of what it had is its own any more, and its kernel has nothing of
+   * that either. Then its sandboxes ask for what they need as for something new.
+   */
+  async #readmit(session: Session, holding: Holding): Promise<void> {
+    const { cache, fanout, leases } = this.#options;
+    const { host } = session;
+    this.#info.log.warn({ host: host.name, incarnation: host.incarnation }, 'a host is back that was shut out');
+    const isCollected = (): boolean => cache.view.endpointsOn(host.id).size === 0;
+    if (!(await this.#until(isCollected, (look) => cache.subscribe(look)))) return;
+    session.begin();
+    const isClear = (): boolean => session.ackedRevision > 0n && session.openRevision === undefined;
+    if (!(await this.#until(isClear, (look) => fanout.onProgress(look)))) return;
+    await leases.readmit(holding);
+    this.#info.log.info(
+      { host: host.name, session: session.id },
+      'a host that was shut out is one of the cluster again',
+    );
+  }
+
+  /** Whether it came to be before the stream was over; `listen` says when to look. */
+  async #until(isSo: () => boolean, listen: (look: () => void) => Disposable): Promise<boolean> {
+    const reached: Deferred<true> = deferred();
+    const look = (): void => {
+      if (isSo()) reached.resolve(true);
+    };
+    using _listening = listen(look);
+    look();
+    return (await Promise.race([reached.promise, this.#over.promise])) === true;
   }
 
   #takeResume(): Resume | undefined {

@@ -24,6 +24,8 @@ export interface View {
   readonly alive: ReadonlyMap<HostId, Alive>;
   /** Lost hosts whose time to come back is not over. */
   readonly graces: ReadonlyMap<HostId, Grace>;
+  /** Hosts that nobody listens to any more. */
+  readonly fenced: ReadonlySet<HostId>;
   networkNamed(name: string): Network | undefined;
   hostNamed(name: string): Host | undefined;
   endpointsOf(network: NetworkId): ReadonlyMap<EndpointId, Endpoint>;
@@ -84,6 +86,7 @@ export class ClusterView implements View {
   readonly controllers = new Map<ControllerId, Controller>();
   readonly alive = new Map<HostId, Alive>();
   readonly graces = new Map<HostId, Grace>();
+  readonly fenced = new Set<HostId>();
   readonly networksLabelled = new LabelIndex<Network>();
   readonly endpointsLabelled = new LabelIndex<Endpoint>();
   readonly #networkNames = new Map<string, NetworkId>();
@@ -226,12 +229,14 @@ export class ClusterView implements View {
       release(this.#hostNames, nameKey(before.name), id);
       release(this.#vteps, before.vtep, id);
       release(this.#numbers, before.number, id);
+      this.fenced.delete(id);
     }
     if (after !== undefined) {
       this.hosts.set(id, after);
       this.#hostNames.set(nameKey(after.name), id);
       this.#vteps.set(after.vtep, id);
       this.#numbers.set(after.number, id);
+      if (after.absence === 'fenced') this.fenced.add(id);
     }
     return { kind: 'host', before, after };
   }

@@ -3,7 +3,7 @@ import { familyOf, overlaps, type Family, type IpAddress } from '../../core/addr
 import type { Rejection } from '../../core/errors.js';
 import type { EndpointId, HostId, NetworkId } from '../../core/ids.js';
 import type { Mac } from '../../core/mac.js';
-import type { Endpoint, Labels, Network } from '../../core/model.js';
+import type { Endpoint, Host, Labels, Network } from '../../core/model.js';
 import { holdingOf, putHolding } from '../cache/holding.js';
 import { putEndpoint, putResting } from '../cache/objects.js';
 import type { View } from '../cache/view.js';
@@ -35,9 +35,9 @@ export interface EndpointCommand {
 }
 
 /**
- * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, ID_TAKEN, ALREADY_CONNECTED,
- * SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN, ADDRESSES_EXHAUSTED,
- * QUOTA_REACHED.
+ * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, HOST_FENCED, HOST_DRAINED, ID_TAKEN,
+ * ALREADY_CONNECTED, SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN,
+ * ADDRESSES_EXHAUSTED, QUOTA_REACHED.
  */
 export function createEndpoint(context: Context, command: CreateEndpoint): Decision<Endpoint> {
   const { view, requestId } = context;
@@ -49,6 +49,8 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
   if (network === undefined) return networkNotFound(command.networkId);
   const host = view.hosts.get(command.hostId);
   if (host === undefined) return hostNotFound(command.hostId);
+  const closed = refuseHost(host);
+  if (closed !== undefined) return closed;
   const refusal = refuseSandbox(view, network, command) ?? refuseMac(view, network, command.mac);
   if (refusal !== undefined) return refusal;
   const quotas = checkQuotas(context, network, host);
@@ -132,6 +134,17 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
   if (refusal !== undefined) return refusal;
   // Said of one that nobody asked to remove, it is a mistake, and its addresses must not go to another.
   if (endpoint.state !== 'removing') return { kind: 'done', result: endpoint.revision };
+  return {
+    kind: 'commit',
+    transaction: removeEndpoint(context, endpoint).build(),
+    result: (revision) => revision,
+    moves: [],
+  };
+}
+
+/** An endpoint's end, as it was seen: with it goes everything that was held for it. Its addresses rest. */
+export function removeEndpoint(context: Context, endpoint: Endpoint): Draft {
+  const { view } = context;
   const { id, networkId, hostId, sandbox, addresses, mac } = endpoint;
   const draft = new Draft()
     .remove(objectKey.endpoint(networkId, id), endpoint.revision)
@@ -145,7 +158,7 @@ export function releaseEndpoint(context: Context, command: EndpointCommand): Dec
   const seen = context.guardRevision(guard);
   if (view.endpointsIn(hostId, sandbox).size === 1) draft.remove(guard, seen);
   else draft.serialize(guard, seen, id);
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => revision, moves: [] };
+  return draft;
 }
 
 /** Leaves the addresses of an endpoint that goes to nobody for a while, and writes down who had them. */
@@ -194,6 +207,21 @@ function refuseForeign(endpoint: Endpoint, { hostId }: EndpointCommand): Rejecti
   return hostId === undefined || hostId === endpoint.hostId
     ? undefined
     : { reason: 'NOT_ALLOWED', message: `endpoint ${endpoint.id} belongs to another host` };
+}
+
+/** Refuses with HOST_FENCED, HOST_DRAINED. */
+function refuseHost({ name, absence, availability }: Host): Rejection | undefined {
+  if (absence === 'fenced') {
+    return {
+      reason: 'HOST_FENCED',
+      message: `host ${name} was away for too long, and is shut out until its agent is back and has let go of what it had`,
+    };
+  }
+  if (availability === 'active') return undefined;
+  return {
+    reason: 'HOST_DRAINED',
+    message: `host ${name} is drained, and takes no new endpoints; weft host activate ${name} undoes that`,
+  };
 }
 
 /** Networks of one sandbox: a create compares and rewrites something of each, in one transaction. */

@@ -20,18 +20,18 @@ export interface ComeAlive {
 
 /**
  * Says that a host is heard from, in the place of whatever stream it had before. One that was lost and has not been
- * fenced is back with all that it had. The revision from which on every controller knows the session. Refuses with
- * HOST_NOT_FOUND, SESSION_STALE.
+ * fenced is back with all that it had; one that is fenced is not yet. Refuses with HOST_NOT_FOUND, SESSION_STALE.
  */
-export function comeAlive({ view }: Context, command: ComeAlive): Decision<bigint> {
+export function comeAlive({ view }: Context, command: ComeAlive): Decision<'alive' | 'fenced'> {
   const { hostId, session, lease, again } = command;
   const host = view.hosts.get(hostId);
   if (host === undefined) return hostNotFound(hostId);
   const alive = view.alive.get(hostId);
-  if (alive?.session === session && alive.leaseId === lease.id) return { kind: 'done', result: alive.revision };
-  if (again && alive !== undefined && alive.session !== session) {
-    return { reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream` };
-  }
+  if (alive?.session === session && alive.leaseId === lease.id) return { kind: 'done', result: 'alive' };
+  // What it has it was told before the fence: it begins anew.
+  const isOver = again && (host.absence === 'fenced' || (alive !== undefined && alive.session !== session));
+  if (isOver) return { reason: 'SESSION_STALE', message: `host ${host.name} has to open a new stream` };
+  if (host.absence === 'fenced') return { kind: 'done', result: 'fenced' };
   const draft = new Draft().replaceSeen(putAlive(command, lease), alive?.revision);
   // Beside this, it may be found to be lost.
   if (host.absence === 'lost') {
@@ -39,5 +39,5 @@ export function comeAlive({ view }: Context, command: ComeAlive): Decision<bigin
   } else {
     draft.unchanged(objectKey.host(hostId), host.revision);
   }
-  return { kind: 'commit', transaction: draft.build(), result: (revision) => revision, moves: [] };
+  return { kind: 'commit', transaction: draft.build(), result: () => 'alive', moves: [] };
 }

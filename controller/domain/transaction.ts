@@ -38,6 +38,11 @@ export class Draft {
     return this;
   }
 
+  compare(compare: Compare): this {
+    this.#compares.push(compare);
+    return this;
+  }
+
   absent(key: string): this {
     this.#compares.push({ kind: 'absent', key });
     return this;

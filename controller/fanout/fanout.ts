@@ -39,6 +39,8 @@ export interface OpenOptions {
   readonly onBroken: (error: unknown) => void;
   /** Ask the host first what it runs; its snapshot follows when the session is told to `begin`. */
   readonly declare?: boolean;
+  /** Nothing but the welcome is sent before the session is told to `begin`. */
+  readonly held?: boolean;
   /** What it has of this epoch already: it is told what differs from that. */
   readonly resume?: Resume | undefined;
 }
@@ -93,7 +95,7 @@ export class Fanout implements Disposable {
   }
 
   /** Begins a host's stream with everything in its span. An earlier stream of the host is ended: its agent is gone. */
-  open({ id, host, stream, onBroken, declare = false, resume }: OpenOptions): Session {
+  open({ id, host, stream, onBroken, declare = false, held = declare, resume }: OpenOptions): Session {
     const { clusterId, epoch, observer } = this.#options;
     if (this.#closed) throw stopping();
     this.#sessions
@@ -103,12 +105,12 @@ export class Fanout implements Disposable {
     const welcome = (session: string): Encoded =>
       encodeWelcome({
         ...{ clusterId, epoch, session, hostNumber: host.number, hostName: host.name, declare },
-        ...{ resumed, format: DIGEST_FORMAT },
+        ...{ resumed, format: DIGEST_FORMAT, incarnation: host.incarnation },
       });
     let has = resume;
     const session = new Session(
       {
-        ...{ id, host, stream, onBroken, welcome, held: declare },
+        ...{ id, host, stream, onBroken, welcome, held },
         refresh: (networks) => {
           // From the first batch on it has what it was told, and this is let go.
           const before = has;

@@ -24,33 +24,43 @@ export interface NetworkDelta {
   readonly stayed: ReadonlySet<HostId>;
 }
 
-/** The networks that concern a host. */
+/** The networks that a host has endpoints in, and that concern it if it is not fenced. */
 export function spanOf(view: View, host: HostId): ReadonlySet<NetworkId> {
   const span = new Set<NetworkId>();
   for (const { networkId } of view.endpointsOn(host).values()) if (view.networks.has(networkId)) span.add(networkId);
   return span;
 }
 
-/** The hosts that a network concerns. */
+/** The hosts that a network concerns: those that are fenced are nobody's peers, and have a span when they are readmitted. */
 export function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
-  return new Set(view.countsOf(network).keys());
+  const hosts = new Set(view.countsOf(network).keys());
+  for (const host of view.fenced) hosts.delete(host);
+  return hosts;
+}
+
+/** The endpoints that a network's hosts are told of. */
+function endpointsOf(view: View, network: NetworkId): ReadonlyMap<EndpointId, Endpoint> {
+  const all = view.endpointsOf(network);
+  const counts = view.countsOf(network);
+  if (![...view.fenced].some((host) => counts.has(host))) return all;
+  return new Map([...all].filter(([, { hostId }]) => !view.fenced.has(hostId)));
 }
 
 /** All that the network's hosts are told of it besides its settings. */
 export function thingsOf(view: View, network: NetworkId): Things {
   const hosts = [...hostsOf(view, network)].map((id) => view.hosts.get(id)).filter((host) => host !== undefined);
-  return { endpoints: view.endpointsOf(network), peers: new Map(hosts.map((host) => [host.id, toPeer(host)])) };
+  return { endpoints: endpointsOf(view, network), peers: new Map(hosts.map((host) => [host.id, toPeer(host)])) };
 }
 
 /** The hosts of a network that nobody hears from. */
 export function unreachableIn(view: View, network: NetworkId): readonly HostId[] {
-  return [...view.countsOf(network).keys()].filter((host) => !view.alive.has(host));
+  return [...hostsOf(view, network)].filter((host) => !view.alive.has(host));
 }
 
 /** The hosts that share a network with a host. */
 export function neighboursOf(view: View, host: HostId): ReadonlySet<HostId> {
   const found = new Set<HostId>();
-  for (const network of spanOf(view, host)) for (const each of view.countsOf(network).keys()) found.add(each);
+  for (const network of spanOf(view, host)) for (const each of hostsOf(view, network)) found.add(each);
   found.delete(host);
   return found;
 }
@@ -89,6 +99,7 @@ export function deltasOf(view: View, changes: ChangeSet): readonly NetworkDelta[
     touched.set(id, fresh);
     return fresh;
   };
+  const visible = visibility(view, changes);
   for (const change of changes.changes) {
     if (change.kind === 'network') {
       const network = change.after ?? change.before;
@@ -97,13 +108,42 @@ export function deltasOf(view: View, changes: ChangeSet): readonly NetworkDelta[
       touch.network = change.after;
       touch.appeared = change.before === undefined;
     } else if (change.kind === 'endpoint') {
-      countEndpoint(at, change.before, change.after);
+      countEndpoint(at, visible.before(change.before), visible.after(change.after));
     } else if (change.kind === 'host') {
       const host = change.after ?? change.before;
-      if (host !== undefined) for (const id of spanOf(view, host.id)) at(id).moved.add(host.id);
+      if (host === undefined || view.fenced.has(host.id)) continue;
+      for (const id of spanOf(view, host.id)) at(id).moved.add(host.id);
+    }
+  }
+  // To be fenced takes a host's endpoints from everybody's sight at once; to be readmitted shows what it has.
+  for (const host of visible.turned) {
+    for (const endpoint of view.endpointsOn(host).values()) {
+      if (!visible.changed.has(endpoint.id)) countEndpoint(at, visible.before(endpoint), visible.after(endpoint));
     }
   }
   return [...touched].map(([networkId, each]) => toDelta(view, networkId, each));
+}
+
+/** Which endpoints hosts were told of before a revision, and are after it: those of fenced hosts are shown to nobody. */
+function visibility(view: View, { changes }: ChangeSet) {
+  const wasFenced = new Map<HostId, boolean>();
+  const changed = new Set<EndpointId>();
+  for (const change of changes) {
+    if (change.kind === 'host' && change.before !== undefined) {
+      wasFenced.set(change.before.id, change.before.absence === 'fenced');
+    }
+    const endpoint = change.kind === 'endpoint' ? (change.after ?? change.before) : undefined;
+    if (endpoint !== undefined) changed.add(endpoint.id);
+  }
+  const isFencedBefore = (host: HostId): boolean => wasFenced.get(host) ?? view.fenced.has(host);
+  return {
+    changed,
+    turned: [...wasFenced].filter(([host, was]) => was !== view.fenced.has(host)).map(([host]) => host),
+    before: (endpoint: Endpoint | undefined): Endpoint | undefined =>
+      endpoint === undefined || isFencedBefore(endpoint.hostId) ? undefined : endpoint,
+    after: (endpoint: Endpoint | undefined): Endpoint | undefined =>
+      endpoint === undefined || view.fenced.has(endpoint.hostId) ? undefined : endpoint,
+  };
 }
 
 function countEndpoint(
@@ -129,10 +169,11 @@ function toDelta(view: View, networkId: NetworkId, touched: Touched): NetworkDel
   const left = new Set<HostId>();
   const stayed = new Set<HostId>();
   for (const [host, count] of now) {
+    if (view.fenced.has(host)) continue;
     if (appeared || count - (balance.get(host) ?? 0) <= 0) joined.add(host);
     else stayed.add(host);
   }
-  for (const [host, by] of balance) if (by < 0 && !now.has(host)) left.add(host);
+  for (const [host, by] of balance) if (by < 0 && (!now.has(host) || view.fenced.has(host))) left.add(host);
   const peers = [...new Set([...joined, ...moved])]
     .map((id) => view.hosts.get(id))
     .filter((host) => host !== undefined);

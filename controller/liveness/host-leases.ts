@@ -11,7 +11,9 @@ import type { ControllerId, HostId } from '../../core/ids.js';
 import { anySignal, backoffMs, isAborted, pause } from '../../core/lifetime.js';
 import type { Cache } from '../cache/cache.js';
 import type { Commits } from '../commit/commit.js';
-import { comeAlive } from '../domain/host-liveness.js';
+import type { Context, Decision } from '../domain/decision.js';
+import { readmitHost } from '../domain/host-absence.js';
+import { comeAlive, type ComeAlive } from '../domain/host-liveness.js';
 import type { Lease, Store } from '../store/store.js';
 
 /** Milliseconds without a sign of life after which a host counts as gone; up to four thirds of it (ADR 7). */
@@ -66,10 +68,22 @@ export class HostLeases implements AsyncDisposable {
 
   /**
    * Says that the host is there, and keeps it so until the stream's signal aborts. Resolves when every controller can
-   * know; throws what the commit throws: the stream is not to be served then.
+   * know; throws what the commit throws: the stream is not to be served then. `fenced`: it is not there yet for others,
+   * and is told nothing before it can be readmitted.
    */
-  async hold(holding: Holding): Promise<void> {
-    await this.#announce(holding, false);
+  async hold(holding: Holding): Promise<'alive' | 'fenced'> {
+    const became = await this.#announce(holding, comeAlive);
+    if (became === 'alive') this.#keep(holding);
+    return became;
+  }
+
+  /** Takes a fenced host back, and keeps it alive as `hold` does. */
+  async readmit(holding: Holding): Promise<void> {
+    await this.#announce(holding, readmitHost);
+    this.#keep(holding);
+  }
+
+  #keep(holding: Holding): void {
     // Meanwhile another one may have come, here or elsewhere, and been told to everybody.
     const { hostId, session, signal } = holding;
     signal.throwIfAborted();
@@ -92,14 +106,18 @@ export class HostLeases implements AsyncDisposable {
     await Promise.all(this.#mending.values());
   }
 
-  async #announce({ hostId, session, requestId, signal }: Holding, again: boolean): Promise<void> {
+  async #announce<Result>(
+    { hostId, session, requestId, signal }: Holding,
+    rule: (context: Context, command: ComeAlive) => Decision<Result>,
+    again = false,
+  ): Promise<Result> {
     const { committer, controllerId } = this.#options;
     for (let tries = 0; ; tries += 1) {
       const lease = await this.#leaseOf(hostId, signal);
       try {
         const command = { hostId, session, controllerId, lease, again };
-        await committer.run((context) => comeAlive(context, command), { requestId, signal });
-        return;
+        const { result } = await committer.run((context) => rule(context, command), { requestId, signal });
+        return result;
       } catch (error) {
         // It ended just now: the next is a new one.
         if (!lease.lost.aborted || tries > 0 || signal.aborted) throw error;
@@ -169,12 +187,16 @@ export class HostLeases implements AsyncDisposable {
     for (let failures = 0; this.#holdings.get(hostId) === holding; failures += 1) {
       if (failures > 0 && !(await pause(backoffMs(failures, 100, 1_000), signal))) return;
       try {
-        await this.#announce({ ...holding, signal }, true);
+        await this.#announce({ ...holding, signal }, comeAlive, true);
         this.#options.log.info({ hostId, session }, 'a host that is connected is known to be alive again');
         return;
       } catch (error) {
         if (isAborted(signal)) return;
-        if (error instanceof WeftError && error.reason === 'SESSION_STALE') return;
+        if (error instanceof WeftError && error.reason === 'SESSION_STALE') {
+          this.#holdings.delete(hostId);
+          holding.onReplaced();
+          return;
+        }
         this.#options.log.warn({ hostId, session, err: error }, 'a host that is connected is not known to be alive');
       }
     }

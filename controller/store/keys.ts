@@ -25,6 +25,9 @@ export const OBJECTS = `${ROOT}o/`;
 /** The prefix of everything that is only compared. */
 export const GUARDS = `${ROOT}g/`;
 
+/** What controllers stand for, one of whom cleans up: see election.ts. Nobody's object, and in no backup. */
+export const LEADER = `${ROOT}l/leader`;
+
 /** The prefix of what is only read when somebody asks: who held an address before. */
 export const HISTORY = `${ROOT}h/addresses/`;
 

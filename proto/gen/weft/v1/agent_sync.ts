@@ -145,6 +145,11 @@ export interface Welcome {
   resumed: boolean;
   /** Of what is told here. Of another one nothing is resumed. */
   format: number;
+  /**
+   * The host's. Where it is another than before, the host was fenced: what the state does not have of it any more was
+   * taken back meanwhile, and not removed by anybody.
+   */
+  incarnation: number;
 }
 
 /**
@@ -1449,6 +1454,7 @@ function createBaseWelcome(): Welcome {
     declare: false,
     resumed: false,
     format: 0,
+    incarnation: 0,
   };
 }
 
@@ -1477,6 +1483,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.format !== 0) {
       writer.uint32(64).uint32(message.format);
+    }
+    if (message.incarnation !== 0) {
+      writer.uint32(72).uint32(message.incarnation);
     }
     return writer;
   },
@@ -1558,6 +1567,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.format = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.incarnation = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1592,6 +1609,7 @@ export const Welcome: MessageFns<Welcome> = {
       declare: isSet(object.declare) ? globalThis.Boolean(object.declare) : false,
       resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
       format: isSet(object.format) ? globalThis.Number(object.format) : 0,
+      incarnation: isSet(object.incarnation) ? globalThis.Number(object.incarnation) : 0,
     };
   },
 
@@ -1621,6 +1639,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.format !== 0) {
       obj.format = Math.round(message.format);
     }
+    if (message.incarnation !== 0) {
+      obj.incarnation = Math.round(message.incarnation);
+    }
     return obj;
   },
 
@@ -1637,6 +1658,7 @@ export const Welcome: MessageFns<Welcome> = {
     message.declare = object.declare ?? false;
     message.resumed = object.resumed ?? false;
     message.format = object.format ?? 0;
+    message.incarnation = object.incarnation ?? 0;
     return message;
   },
 };

@@ -19,7 +19,7 @@ import type { Session } from './session.js';
 const never = new AbortController().signal;
 const HOSTS = Array.from({ length: 3 }, newHostId);
 const NETWORKS = Array.from({ length: 3 }, newNetworkId);
-const ENDPOINTS = Array.from({ length: 40 }, newEndpointId);
+const ENDPOINTS = Array.from({ length: 150 }, newEndpointId);
 const pick = <T>(from: readonly T[], at: number): T => {
   const found = from[at % from.length];
   if (found === undefined) throw new Error('nothing to pick');
@@ -57,9 +57,12 @@ type Step =
   | { readonly kind: 'restart' }
   /** What is sent after so many messages is lost. */
   | { readonly kind: 'return'; readonly hears: number }
+  /** Is lost, misses a little, and comes back. */
+  | { readonly kind: 'miss'; readonly endpoints: readonly number[]; readonly hears: number }
   | { readonly kind: 'settle' };
 
-const some = fc.uniqueArray(fc.nat(ENDPOINTS.length - 1), { minLength: 1, maxLength: 12 });
+const some = fc.uniqueArray(fc.nat(ENDPOINTS.length - 1), { minLength: 1, maxLength: 6 });
+const hears = fc.constantFrom(1, 2, 3, 4, 6, Infinity, Infinity, Infinity);
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('put' as const), endpoints: some, on: fc.nat(2) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('drop' as const), endpoints: some }) },
@@ -67,10 +70,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('move' as const), host: fc.nat(2), vtep: fc.integer({ min: 1, max: 9 }) }),
   fc.record({ kind: fc.constant('remove' as const), network: fc.nat(2) }),
   { weight: 3, arbitrary: fc.constant<Step>({ kind: 'lose' }) },
-  { weight: 2, arbitrary: fc.constant<Step>({ kind: 'restart' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'restart' }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('return' as const), hears }) },
   {
-    weight: 3,
-    arbitrary: fc.record({ kind: fc.constant('return' as const), hears: fc.constantFrom(1, 2, 3, 4, 6, Infinity) }),
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('miss' as const),
+      endpoints: fc.uniqueArray(fc.nat(ENDPOINTS.length - 1), { minLength: 1, maxLength: 3 }),
+      hears,
+    }),
   },
   { weight: 2, arbitrary: fc.constant<Step>({ kind: 'settle' }) },
 );
@@ -79,6 +87,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class Life implements AsyncDisposable {
   readonly cache: Cache;
   readonly fanout: Fanout;
+  readonly encoded: string[] = [];
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
@@ -87,7 +96,7 @@ class Life implements AsyncDisposable {
     this.#running = this.cache.run(this.#stop.signal);
     this.fanout = new Fanout({
       ...{ cache: this.cache, clusterId: 'c', epoch: 'e' },
-      observer: { encoded: () => undefined, sent: () => undefined },
+      observer: { encoded: (kind) => this.encoded.push(kind), sent: () => undefined },
     });
   }
 
@@ -109,6 +118,7 @@ class Comer {
   follower = new Follower();
   #session: Session | undefined;
   returns = 0;
+  #replacements = 0;
 
   constructor(readonly host: Host) {}
 
@@ -116,10 +126,16 @@ class Comer {
     return this.#session !== undefined;
   }
 
+  /** In how many messages it was told what differs. */
+  get replacements(): number {
+    return this.#replacements + replacementsIn(this.follower);
+  }
+
   comeTo({ fanout }: Life, hears = Infinity): void {
     // A stream that was lost before its first InSync has told nothing that could be relied on.
     const before = this.follower.revision === 0n ? undefined : this.follower.view;
     const revision = this.follower.revision;
+    this.#replacements = this.replacements;
     this.follower = new Follower(before, hears);
     this.follower.revision = revision;
     if (before !== undefined) this.returns += 1;
@@ -138,6 +154,8 @@ class Comer {
   }
 }
 
+const replacementsIn = ({ kinds }: Follower): number => kinds.filter((kind) => kind === 'replacement').length;
+
 const untilAt = (follower: Follower, revision: bigint) =>
   vi.waitFor(
     () => {
@@ -149,6 +167,7 @@ const untilAt = (follower: Follower, revision: bigint) =>
 describe('a host that comes back to whichever controller', () => {
   it('ends with what a host has that was told everything, wherever its streams were lost', async () => {
     let returns = 0;
+    let replacements = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const store = new MemoryStore();
@@ -159,7 +178,7 @@ describe('a host that comes back to whichever controller', () => {
         await write([
           ...HOSTS.map((_, at) => putHost(host(at, at + 1))),
           ...NETWORKS.map((_, at) => putNetwork(network(at, ''))),
-          ...ENDPOINTS.slice(0, 20).map((_, at) => putEndpoint(endpoint(at, at % 3))),
+          ...ENDPOINTS.slice(0, 75).map((_, at) => putEndpoint(endpoint(at, at % 3))),
         ]);
         let life = await Life.begin(store);
         try {
@@ -187,6 +206,12 @@ describe('a host that comes back to whichever controller', () => {
               life = await Life.begin(store);
             }
             if (each.kind === 'return' && !comer.isThere) comer.comeTo(life, each.hears);
+            if (each.kind === 'miss') {
+              comer.lose(life);
+              await write(each.endpoints.map((at) => putEndpoint(endpoint(at, 0))));
+              await life.cache.atLeast(revision, never);
+              comer.comeTo(life, each.hears);
+            }
             if (each.kind === 'settle') {
               await life.cache.atLeast(revision, never);
               const { follower } = comer;
@@ -209,6 +234,7 @@ describe('a host that comes back to whichever controller', () => {
           await untilAt(fresh.follower, 1n);
           expect(plain(comer.follower.view)).toEqual(plain(fresh.follower.view));
           returns += comer.returns;
+          replacements += comer.replacements;
         } finally {
           await life[Symbol.asyncDispose]();
         }
@@ -216,5 +242,57 @@ describe('a host that comes back to whichever controller', () => {
       { numRuns: 60, endOnFailure: true },
     );
     expect(returns).toBeGreaterThan(30);
+    expect(replacements).toBeGreaterThan(10);
   }, 60_000);
+
+  it('is compared with what there is when it begins to be told, by one that was held until then', async () => {
+    const store = new MemoryStore();
+    const write = (puts: readonly Put[]) => store.commit({ compares: [], puts, deletes: [] }, never);
+    const all = ENDPOINTS.flatMap((_, at) => (at % 3 === 0 ? [putEndpoint(endpoint(at, 0))] : []));
+    await write([putHost(host(0, 1)), putNetwork(network(0, '')), ...all]);
+    await using life = await Life.begin(store);
+    const comer = new Comer(host(0, 1));
+    comer.comeTo(life);
+    await untilAt(comer.follower, 1n);
+    const before = comer.follower.view;
+    comer.lose(life);
+    const held = new Follower(before);
+    const session = life.fanout.open({
+      ...{ id: randomUUID(), host: host(0, 1), stream: held, resume: resumeOf(before), held: true },
+      onBroken: () => undefined,
+    });
+    const { revision } = await write([putEndpoint(endpoint(3, 0))]);
+    await life.cache.atLeast(revision, never);
+    session.begin();
+    await untilAt(held, revision);
+    expect(held.kinds).toEqual(['replacement']);
+    expect(held.view.get(pick(NETWORKS, 0))?.endpoints.get(pick(ENDPOINTS, 3))?.revision).toBe(revision);
+    expect(life.encoded).toEqual(['frame', 'change', 'replacement']);
+    // From then on it is told changes, and everything where it falls behind: what it had is not compared again.
+    const next = await write([putEndpoint(endpoint(6, 0))]);
+    await untilAt(held, next.revision);
+    expect(held.kinds).toEqual(['replacement', 'change']);
+  });
+
+  it('shares the bytes with all hosts that have the same', async () => {
+    const store = new MemoryStore();
+    const write = (puts: readonly Put[]) => store.commit({ compares: [], puts, deletes: [] }, never);
+    const all = ENDPOINTS.flatMap((_, at) => (at % 3 === 0 ? [putEndpoint(endpoint(at, at / 3))] : []));
+    await write([...HOSTS.map((_, at) => putHost(host(at, at + 1))), putNetwork(network(0, '')), ...all]);
+    const before = await (async () => {
+      await using life = await Life.begin(store);
+      const comers = HOSTS.map((_, at) => new Comer(host(at, at + 1)));
+      for (const comer of comers) comer.comeTo(life);
+      for (const { follower } of comers) await untilAt(follower, 1n);
+      return comers;
+    })();
+    const { revision } = await write([putEndpoint(endpoint(3, 1))]);
+    await using life = await Life.begin(store);
+    for (const comer of before) comer.comeTo(life);
+    for (const { follower } of before) await untilAt(follower, revision);
+    expect(life.encoded).toEqual(['replacement']);
+    const [one, two, three] = before.map(({ follower: { messages, kinds } }) => messages[kinds.indexOf('replacement')]);
+    expect(one).toBeDefined();
+    expect([two === one, three === one]).toEqual([true, true]);
+  });
 });

@@ -10,8 +10,8 @@ import type { Cache } from '../cache/cache.js';
 import type { ChangeSet } from '../cache/view.js';
 import type { Store } from '../store/store.js';
 import { eventsOf, type EventFilter } from './event.js';
-import { bookmarkAt, messagesOf, type Told } from './messages.js';
-import { Past, type PastTold } from './past.js';
+import { bookmarkAt, messagesOf } from './messages.js';
+import { Past } from './past.js';
 import { EventRing, type RingLimits } from './ring.js';
 
 export interface EventsOptions {
@@ -45,9 +45,22 @@ const BOOKMARK_MS = 5_000;
 const TOGETHER_MS = 10;
 
 /** Bytes of events that somebody is handed at once. */
-const PORTION_BYTES = 256 * 1024;
+const PORTION_BYTES = 64 * 1024;
 
-const NOTHING: Told = { events: [], upTo: 0n };
+/** Where somebody stands. */
+interface Cursor {
+  readonly next: bigint;
+  readonly filter: EventFilter;
+  readonly signal: AbortSignal;
+  /** How far the ring was when the past was read, and nothing more came of it. */
+  readonly quietAt: bigint | undefined;
+}
+
+interface Portion {
+  readonly messages: readonly Uint8Array[];
+  readonly upTo: bigint;
+  readonly isQuiet: boolean;
+}
 
 export class Events implements Disposable {
   readonly #options: EventsOptions;
@@ -102,23 +115,18 @@ export class Events implements Disposable {
     let next = from;
     yield bookmarkAt(next - 1n, epoch);
     let toldMs = performance.now();
-    /** How far the ring was when the past was read, and nothing more came of it. */
     let quietAt: bigint | undefined;
     while (true) {
       signal.throwIfAborted();
       const news = this.#news.promise;
-      const { upTo: known } = this.#ring;
-      let told = this.#ring.read(next, filter, PORTION_BYTES);
-      if (told === undefined && quietAt !== known) {
-        const past = await this.#readPast(next, filter, signal);
-        if (past.isQuiet) quietAt = known;
-        told = past;
-      }
-      for (const message of messagesOf(told ?? NOTHING, epoch)) {
+      const known = this.#ring.upTo;
+      const portion = await this.#portion({ next, filter, signal, quietAt });
+      if (portion.isQuiet) quietAt = known;
+      if (portion.upTo >= next) next = portion.upTo + 1n;
+      for (const message of portion.messages) {
         yield message;
         toldMs = performance.now();
       }
-      if (told !== undefined && told.upTo >= next) next = told.upTo + 1n;
       const isIdle = quietAt === this.#ring.upTo || next > this.#ring.upTo;
       if (untilNow && (isIdle || next > until)) {
         yield bookmarkAt(next - 1n, epoch);
@@ -148,8 +156,15 @@ export class Events implements Disposable {
     this.#stop();
   }
 
-  #readPast(from: bigint, filter: EventFilter, signal: AbortSignal): Promise<PastTold> {
-    return this.#past.read({ from, upTo: this.#ring.from - 1n, filter, bytes: PORTION_BYTES, signal });
+  /** What is next for a cursor. Only what is to be sent is held on to: the ring may let go of the events meanwhile. */
+  async #portion({ next, filter, signal, quietAt }: Cursor): Promise<Portion> {
+    const { epoch } = this.#options;
+    const kept = this.#ring.read(next, filter, PORTION_BYTES);
+    if (kept !== undefined) return { messages: messagesOf(kept, epoch), upTo: kept.upTo, isQuiet: false };
+    if (quietAt === this.#ring.upTo) return { messages: [], upTo: next - 1n, isQuiet: true };
+    const reading = { from: next, upTo: this.#ring.from - 1n, filter, bytes: PORTION_BYTES, signal };
+    const past = await this.#past.read(reading);
+    return { messages: messagesOf(past, epoch), upTo: past.upTo, isQuiet: past.isQuiet };
   }
 
   #enter(): Disposable {

@@ -12,20 +12,22 @@ export interface Told {
 }
 
 /** One message or several, of which the last has the bookmark; none where there are no events. */
-export function* messagesOf({ events, upTo }: Told, epoch: string): Generator<Uint8Array> {
-  if (events.length === 0) return;
+export function messagesOf({ events, upTo }: Told, epoch: string): Uint8Array[] {
+  if (events.length === 0) return [];
+  const messages: Uint8Array[] = [];
   let parts: Uint8Array[] = [];
   let bytes = 0;
   for (const event of events) {
     if (bytes + event.bytes.length > MESSAGE_BYTES && parts.length > 0) {
-      yield Buffer.concat(parts);
+      messages.push(Buffer.concat(parts));
       parts = [];
       bytes = 0;
     }
     parts.push(event.bytes);
     bytes += event.bytes.length;
   }
-  yield Buffer.concat([...parts, bookmarkAt(upTo, epoch)]);
+  messages.push(Buffer.concat([...parts, bookmarkAt(upTo, epoch)]));
+  return messages;
 }
 
 /** A message that says only how far everything has been told. */

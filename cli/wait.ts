@@ -1,5 +1,6 @@
 /** --wait: until every host concerned has a revision in its kernel. */
 import { WeftError } from '../core/errors.js';
+import { listed } from '../core/listed.js';
 import { HostState, type Host } from '../proto/gen/weft/v1/host.js';
 import type { Controllers } from './connect.js';
 import type { Invocation } from './invocation.js';
@@ -45,7 +46,10 @@ export function describeLaggards(hosts: readonly Host[], revision: bigint): stri
     ({ state, ackedRevision }) => state === HostState.HOST_STATE_READY && ackedRevision < revision,
   );
   if (late.length === 0) return 'the controllers to say so';
-  return late
-    .map(({ name, ackedRevision }) => `${name} (acked ${String(ackedRevision)} of ${String(revision)})`)
-    .join(', ');
+  return listed(
+    late.map(({ name, ackedRevision }) => {
+      const acked = ackedRevision === 0n ? 'nothing' : String(ackedRevision);
+      return `${name} (acked ${acked} of ${String(revision)})`;
+    }),
+  );
 }

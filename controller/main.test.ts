@@ -78,6 +78,27 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     expect(await Promise.all([first.etcdPid, second.etcdPid].map(isAlive))).toEqual([false, false]);
   }, 60_000);
 
+  it('says within seconds how things stand while its etcd hangs', async () => {
+    const own = join(directory, 'hanging');
+    const { child, port, etcdPid } = await programs.start(own);
+    if (etcdPid === undefined) throw new Error('no etcd was started');
+    using admin = await connect(port, join(own, 'admin'));
+    const getStatus = admin.cluster.getStatus.bind(admin.cluster);
+    expect((await admin.call(getStatus, {})).controllers).toMatchObject([{ self: true, reachable: true }]);
+    process.kill(etcdPid, 'SIGSTOP');
+    try {
+      const began = performance.now();
+      const { revision, warnings, etcd } = await admin.call(getStatus, {});
+      expect(performance.now() - began).toBeLessThan(4_000);
+      expect(revision).toBeGreaterThan(0n);
+      expect(etcd?.members).toMatchObject([{ healthy: false }]);
+      expect(warnings.map(({ reason }) => reason)).toEqual(['ETCD_MEMBER_DOWN', 'STORE_UNAVAILABLE']);
+    } finally {
+      process.kill(etcdPid, 'SIGCONT');
+    }
+    expect(await endProgram(child, 'SIGTERM')).toBe(0);
+  }, 60_000);
+
   it.each([
     ['a directory that cannot be', ['--data-dir', '/dev/null/x'], 'cannot be used'],
     ['no etcd', ['--etcd-binary', '/nowhere/etcd'], '/nowhere/etcd cannot be run as etcd'],

@@ -45,6 +45,7 @@ async function list(invocation: Invocation, { quiet = false }: ListOptions): Pro
   }
   const { renderTable } = await import('../output/table.js');
   const { shortId } = await import('../output/short-id.js');
+  const { HostState } = await import('../../proto/gen/weft/v1/host.js');
   const { hostWord, makePaint } = await import('../output/states.js');
   const paint = makePaint(invocation.surroundings);
   const rows = found.map(({ id, name, vtep, state, ackedRevision, version, problems }) => [
@@ -52,7 +53,7 @@ async function list(invocation: Invocation, { quiet = false }: ListOptions): Pro
     name,
     vtep,
     paint(hostWord(state)),
-    String(ackedRevision),
+    state === HostState.HOST_STATE_READY && ackedRevision === 0n ? '?' : String(ackedRevision),
     version,
     problems.length === 0 ? '-' : String(problems.length),
   ]);

@@ -12,6 +12,7 @@ const COLOURS: Readonly<Record<string, 'green' | 'yellow' | 'red'>> = {
   pending: 'yellow',
   removing: 'yellow',
   unreachable: 'red',
+  fenced: 'red',
   healthy: 'green',
   degraded: 'yellow',
   full: 'red',

@@ -33,34 +33,71 @@ const status = GetStatusResponse.fromPartial({
     },
     { name: 'h2', vtep: '192.0.2.2', number: 2, version: '0.1.0', state: HostState.HOST_STATE_UNREACHABLE },
   ],
+  agents: { ready: 2, inSync: 1, behind: 1, unreachable: 1 },
+  laggards: [{ host: 'h3', ackedRevision: 41n, controller: 'c1', reason: 'network web, link vxlan0: ...' }],
+  controllers: [
+    {
+      ...{ name: 'c1', address: '192.0.2.201:7070', version: '0.1.0', reachable: true, self: true, agents: 2 },
+    },
+    { name: 'c2', address: '192.0.2.202:7070', version: '0.1.0', reachable: true, leader: true },
+    { name: 'c3', address: '192.0.2.203:7070', version: '0.1.0', problem: 'no answer within 1 s' },
+  ],
 });
 
 describe('renderStatus', () => {
-  it('is one screen, hosts in the order of their numbers', () => {
+  it('is one screen: what is well is counted, what is not is named', () => {
     expect(renderStatus(status, '192.0.2.201:7070', (word) => word)).toBe(
       `cluster       6d6f0c4e-0f0b-4a58-9d5c-0f6a1f1c2b3d
 epoch         0b1c2d3e-0f0b-4a58-9d5c-0f6a1f1c2b3d
-controllers   192.0.2.201:7070 (version 0.1.0)
+controllers   c1 192.0.2.201:7070 ready, version 0.1.0, 2 agents, answers this
+              c2 192.0.2.202:7070 ready, version 0.1.0, 0 agents, leader
+              c3 192.0.2.203:7070 down: no answer within 1 s, version 0.1.0, 0 agents
 etcd          healthy, version 3.4.23, the controller's own
               20.0 KiB on disk
 revision      45
 networks      2
 endpoints     6
-hosts         3, 2 ready
+hosts         3: 2 ready (1 in sync, 1 behind), 1 unreachable
 
-HOST   VTEP        STATE         ACKED   BEHIND   VERSION   PROBLEMS
-h1     192.0.2.1   ready         45      -        0.1.0     -
-h2     192.0.2.2   unreachable   0       45       0.1.0     -
-h3     192.0.2.3   ready         41      4        0.1.0     1
-
-problems
-  h3: network web, link vxlan0: Operation not permitted`,
+HOST   STATE         ACKED   BEHIND   WHY
+h2     unreachable   -       -        no controller hears from its agent
+h3     ready         41      4        network web, link vxlan0: Operation not permitted`,
     );
+  });
+
+  it('is one screen for a thousand hosts of which many are late, and names no host that is well', () => {
+    const name = (n: number) => `h${String(n)}`;
+    const hosts = Array.from({ length: 1_000 }, (_, n) => ({
+      ...{ name: name(n), state: HostState.HOST_STATE_READY, ackedRevision: n % 2 === 0 ? 45n : 40n },
+    }));
+    const laggards = hosts.filter((_, n) => n % 2 === 1).map(({ name: host }) => ({ host, reason: '' }));
+    const warnings = Array.from({ length: 50 }, (_, n) => ({
+      ...{ reason: 'ADDRESSES_SCARCE', object: `network n${String(n)}`, message: 'grow it' },
+    }));
+    const etcd = { version: '3.5.1', endpoints: ['a', 'b', 'c'], members: [member(1), member(2), down(3)] };
+    const agents = { ready: 1_000, inSync: 500, behind: 500 };
+    const controllers = Array.from({ length: 9 }, (_, n) => ({ name: `c${String(n)}`, reachable: n !== 8 }));
+    const text = render({
+      revision: 45n,
+      hosts,
+      agents,
+      laggards: laggards.slice(0, 100),
+      warnings,
+      etcd,
+      controllers,
+    });
+    expect(text.split('\n').length).toBeLessThanOrEqual(40);
+    expect(text).toContain('1000: 1000 ready (500 in sync, 500 behind)');
+    expect(text).toMatch(/\nh15 +ready +40 +5 +it has not said\nand 92 more: weft host ls$/);
+    expect(text).not.toMatch(/\nh2 /);
+    expect(text).toContain('  and 42 more: weft status --json\n');
+    expect(text).toContain('c8  down: ');
   });
 
   it('needs no hosts and no etcd', () => {
     const text = renderStatus(GetStatusResponse.fromPartial({ clusterId: 'c' }), 'a:1', (word) => word);
     expect(text).toContain('etcd          unknown');
+    expect(text).toContain('hosts         0');
     expect(text).not.toContain('HOST ');
     expect(text).not.toContain('warnings');
   });
@@ -115,7 +152,7 @@ revision      0
       { reason: 'ADDRESSES_SCARCE', object: 'network web', message: '230 of 253 addresses are used; grow it' },
     ];
     expect(render({ warnings })).toMatch(
-      /ready\n\nwarnings\n {2}etcd https:\/\/192\.0\.2\.1:2379: no space is left; give it more \(ETCD_NO_SPACE\)\n {2}network web: 230 of 253 addresses are used; grow it \(ADDRESSES_SCARCE\)$/,
+      /hosts +0\n\nwarnings\n {2}etcd https:\/\/192\.0\.2\.1:2379: no space is left; give it more \(ETCD_NO_SPACE\)\n {2}network web: 230 of 253 addresses are used; grow it \(ADDRESSES_SCARCE\)$/,
     );
   });
 });

@@ -1,5 +1,6 @@
 /** ClusterService: see proto/weft/v1/cluster.proto. */
 import type { Clock } from '../../core/clock.js';
+import { withDeadline } from '../../core/lifetime.js';
 import { VERSION } from '../../core/version.js';
 import type {
   BackupRequest,
@@ -20,11 +21,14 @@ import type { Declarations } from '../upkeep/declarations.js';
 import type { EtcdReport } from '../etcd/etcd-status.js';
 import type { Convergence } from '../fanout/convergence.js';
 import type { Meta } from '../meta.js';
+import { leaderOf } from '../store/election.js';
+import { LEADER } from '../store/keys.js';
 import type { Store } from '../store/store.js';
 import { etcdWarnings } from '../etcd/etcd-warnings.js';
 import { clusterWarnings } from '../upkeep/warnings.js';
-import { toMessages } from './host-messages.js';
+import { describeHosts } from './host-messages.js';
 import { viewAt } from './reads.js';
+import { controllerStatuses, hostStandings, standingWarnings } from './status.js';
 import type { Serve } from './serve.js';
 import { Checker } from './validate.js';
 
@@ -46,8 +50,15 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
   return {
     getStatus: serve.unary<GetStatusRequest, GetStatusResponse>('ClusterService/GetStatus', async (_, { signal }) => {
       const { view } = cache;
-      const all = [...view.hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-      const [report, hosts] = await Promise.all([readEtcd(signal), toMessages(convergence, all, signal)]);
+      // What is down is when this is asked most: each has so long to answer, and all at once.
+      const [report, leader, survey] = await Promise.all([
+        readEtcd(signal),
+        readLeader(store, signal),
+        convergence.survey([...view.hosts.values()], { ...STATUS_LIMITS, signal }),
+      ]);
+      const seen = { view, self: convergence.self, survey, leader };
+      const controllers = controllerStatuses(seen);
+      const hosts = [...view.hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
       const concerns = {
         ...{ view, scarce: scarce() },
         ...{ awaited: declarations.awaited(), givenUp: declarations.givenUp() },
@@ -55,13 +66,14 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
       return {
         clusterId: meta.clusterId,
         epoch: meta.epoch,
-        revision: view.revision,
+        revision: survey.asked,
         version: VERSION,
         etcd: report.status,
         networks: view.networks.size,
         endpoints: view.endpoints.size,
-        hosts,
-        warnings: [...etcdWarnings(report), ...clusterWarnings(concerns)],
+        hosts: describeHosts(convergence, hosts, survey),
+        ...{ controllers, leader: controllers.find((each) => each.leader)?.name ?? '', ...hostStandings(seen) },
+        warnings: [...etcdWarnings(report), ...standingWarnings(seen, report.status), ...clusterWarnings(concerns)],
       };
     }),
 
@@ -80,6 +92,23 @@ export function clusterService(serve: Serve, options: ClusterServiceOptions): Cl
       return { revision, unreachableHosts: unreachable.map(({ name }) => name).sort() };
     }),
   };
+}
+
+/** What others are given for a status: a moment in which hosts catch up with what was just changed, and to answer. */
+const STATUS_LIMITS = { patienceMs: 300, timeoutMs: 1_000, everybody: true } as const;
+
+/** Milliseconds in which the store says who leads. */
+const LEADER_MS = 1_000;
+
+/** The id of the controller that leads; undefined: none does, or the store does not say. */
+async function readLeader(store: Store, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    const found = await leaderOf(store, LEADER, withDeadline(LEADER_MS, signal));
+    return found === undefined ? undefined : Buffer.from(found.value).toString();
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
 }
 
 /** Restore, which is served also by a controller that has nothing else to serve. */

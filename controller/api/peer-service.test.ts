@@ -7,7 +7,7 @@ import { HostState } from '../../proto/gen/weft/v1/host.js';
 import { CreateNetworkRequest } from '../../proto/gen/weft/v1/network.js';
 import { putAlive, putController } from '../cache/objects.js';
 import { createCa } from '../identity/ca.js';
-import { objectKey } from '../store/keys.js';
+import { LEADER, objectKey } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
 import type { Lease } from '../store/store.js';
 import { openController, type Harness, type ScriptedAgent, type TestClient } from '../testing.js';
@@ -111,6 +111,34 @@ describe('two controllers', () => {
     expect(host?.ackedRevision).toBeGreaterThanOrEqual(revision);
   });
 
+  it('say in the status how controllers and hosts are', async () => {
+    await store.commit(
+      { compares: [], puts: [{ key: `${LEADER}/1`, value: Buffer.from(c2.controllerId) }], deletes: [] },
+      never,
+    );
+    const getStatus = () => admin.call(admin.cluster.getStatus.bind(admin.cluster), {});
+    const before = await getStatus();
+    expect(before).toMatchObject({
+      leader: 'c2',
+      agents: { ready: 2, inSync: 2, behind: 0, unreachable: 0 },
+      laggards: [],
+    });
+    expect(before.controllers).toMatchObject([
+      { name: 'c1', self: true, leader: false, reachable: true, agents: 1, version: '0.1.0' },
+      { name: 'c2', self: false, leader: true, reachable: true, agents: 1, address: `127.0.0.1:${String(c2.port)}` },
+    ]);
+    const revision = await attach('h2', 'd');
+    const told = lastInSync(await a2.inSync(revision));
+    a1.ack(lastInSync(await a1.inSync(revision)));
+    a2.send({ $case: 'nack', value: { revision: told, problems: [{ object: 'link vxlan0', message: 'no room' }] } });
+    const late = await getStatus();
+    expect(late).toMatchObject({ agents: { ready: 2, inSync: 1, behind: 1, unknown: 0 } });
+    expect(late.laggards).toMatchObject([{ host: 'h2', controller: 'c2', reason: 'link vxlan0: no room' }]);
+    expect(late.laggards[0]?.ackedRevision).toBeLessThan(revision);
+    a2.ack(told);
+    await wait(revision);
+  });
+
   it('answer within seconds when a third one hangs, and say whose hosts they cannot tell of', async () => {
     const id = newControllerId();
     await register('c3', id, (mute.address() as AddressInfo).port);
@@ -122,6 +150,15 @@ describe('two controllers', () => {
     expect(performance.now() - began).toBeLessThan(3_000);
     expect(host).toMatchObject({ state: HostState.HOST_STATE_READY, ackedRevision: 0n });
     expect(host?.problems.map(({ object }) => object)).toEqual(['controller c3']);
+    const statusBegan = performance.now();
+    const status = await admin.call(admin.cluster.getStatus.bind(admin.cluster), {});
+    expect(performance.now() - statusBegan).toBeLessThan(3_000);
+    expect(status).toMatchObject({ agents: { ready: 2, inSync: 1, unknown: 1 } });
+    expect(status.laggards).toMatchObject([{ host: 'h2', controller: 'c3', reason: 'not heard from controller c3' }]);
+    expect(status.controllers[2]).toMatchObject({ name: 'c3', reachable: false, agents: 1 });
+    expect(status.warnings.map(({ reason, object }) => [reason, object])).toEqual([
+      ['CONTROLLER_UNREACHABLE', 'controller c3'],
+    ]);
     await expect(wait(revision, 1_000)).rejects.toMatchObject({
       reason: 'NOT_CONVERGED',
       message: expect.stringMatching(/: not heard from controller c3.*, which has host h2$/) as string,

@@ -41,6 +41,7 @@ export function restoringServices(serve: Serve, { meta, readEtcd, restores }: Re
       return {
         ...{ clusterId, epoch, revision, version: VERSION, etcd: report.status },
         ...{ networks: 0, endpoints: 0, hosts: [] },
+        ...{ controllers: [], leader: '', agents: undefined, laggards: [] },
         warnings: [restoreWarning(), ...etcdWarnings(report)],
       };
     },

@@ -101,22 +101,24 @@ export class Convergence implements Disposable {
     return { revision: view.revision, sessions };
   }
 
-  /** How these hosts stand, after asking the controllers that they are connected to, each for `timeoutMs` at most. */
-  async survey(
-    hosts: readonly Host[],
-    { signal, timeoutMs }: { readonly signal: AbortSignal; readonly timeoutMs: number },
-  ): Promise<Survey> {
+  /** How these hosts stand, after asking the controllers that they are connected to. */
+  async survey(hosts: readonly Host[], limits: SurveyLimits): Promise<Survey> {
+    const { signal, timeoutMs, patienceMs = 0, everybody = false } = limits;
     const places = hosts.map((host) => this.#placeOf(host));
     const concerned = new Set(
       places.flatMap((place) => (place.kind === 'elsewhere' ? [place.alive.controllerId] : [])),
     );
+    if (everybody) for (const id of this.view.controllers.keys()) if (id !== this.self) concerned.add(id);
     const asked = this.view.revision;
     const heard = new HeardOf();
     const silences = new Map<ControllerId, string>();
     const ask = async (controller: ControllerId): Promise<void> => {
-      const question = { revision: asked, minRevision: asked, patienceMs: 0, laggingOnly: true };
+      const question = { revision: asked, minRevision: asked, patienceMs, laggingOnly: true };
       try {
-        const answer = await this.#options.peers.ask(controller, question, { signal, timeoutMs });
+        const answer = await this.#options.peers.ask(controller, question, {
+          signal,
+          timeoutMs: patienceMs + timeoutMs,
+        });
         await this.#options.cache.atLeast(answer.revision, withDeadline(timeoutMs, signal));
         heard.take(controller, answer, { asked, view: this.view });
       } catch (error) {
@@ -124,7 +126,9 @@ export class Convergence implements Disposable {
         silences.set(controller, error instanceof Error ? error.message : String(error));
       }
     };
-    await Promise.all([...concerned].map(ask));
+    const own =
+      patienceMs > 0 ? this.#until({ revision: asked, here: true }, withDeadline(patienceMs, signal)) : undefined;
+    await Promise.all([own, ...[...concerned].map(ask)]);
     return {
       asked,
       silences,
@@ -135,6 +139,11 @@ export class Convergence implements Disposable {
         return this.#standingHeard(heard, place.alive) ?? { controllerId: place.alive.controllerId };
       },
     };
+  }
+
+  /** This controller. */
+  get self(): ControllerId {
+    return this.#options.self;
   }
 
   get view(): View {
@@ -283,6 +292,16 @@ export class Convergence implements Disposable {
     const convergedRevision = heard.convergedRevision(alive);
     return heard.told(alive) ?? { hostId, session, ackedRevision: convergedRevision, convergedRevision, problems: [] };
   }
+}
+
+export interface SurveyLimits {
+  readonly signal: AbortSignal;
+  /** In which each controller answers. */
+  readonly timeoutMs: number;
+  /** On top of that: in which hosts that are behind may catch up. */
+  readonly patienceMs?: number;
+  /** Ask also controllers that have none of the hosts. */
+  readonly everybody?: boolean;
 }
 
 /** How hosts stood when it was asked. */

@@ -29,7 +29,11 @@ export class HeardOf {
    * later: a host that is alive there by a key that is not younger than the answer was so when it was given, and one
    * that it does not name is not behind.
    */
-  take(controller: ControllerId, answer: PeerAnswer, { asked, view }: { readonly asked: bigint; readonly view: View }) {
+  take(
+    controller: ControllerId,
+    answer: PeerAnswer,
+    { asked, view }: { readonly asked: bigint; readonly view: Pick<View, 'alive'> },
+  ) {
     const named = new Map(answer.sessions.map((each) => [each.hostId, each]));
     for (const alive of view.alive.values()) {
       if (alive.controllerId !== controller || alive.revision > answer.revision) continue;

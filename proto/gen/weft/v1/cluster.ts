@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Host } from "./host.js";
 
 export const protobufPackage = "weft.v1";
@@ -46,6 +47,62 @@ export interface GetStatusResponse {
   hosts: Host[];
   /** What needs an operator, the most urgent first. */
   warnings: Warning[];
+  /** Those that have registered, by name. */
+  controllers: ControllerStatus[];
+  /** The name of the one that cleans up; empty: none does, or the store did not say. */
+  leader: string;
+  agents:
+    | AgentCounts
+    | undefined;
+  /**
+   * Living hosts that did not have `revision` in their kernel a moment after it was asked for, those with the least
+   * first; 100 at most.
+   */
+  laggards: Laggard[];
+}
+
+/** One controller, as the answering one sees it. */
+export interface ControllerStatus {
+  /** Of this one life of it. */
+  id: string;
+  name: string;
+  /** Where it is reached. */
+  address: string;
+  version: string;
+  startTime: Date | undefined;
+  leader: boolean;
+  /** It is the one that answers. */
+  self: boolean;
+  reachable: boolean;
+  /** Why it is not reachable. */
+  problem: string;
+  /** Hosts that are alive by it. */
+  agents: number;
+}
+
+/** How many hosts are how. `ready` is `in_sync`, `behind` and `unknown` together. */
+export interface AgentCounts {
+  ready: number;
+  /** They have everything up to the status's revision. */
+  inSync: number;
+  behind: number;
+  /** Their controller did not say. */
+  unknown: number;
+  /** Not heard from. */
+  unreachable: number;
+  /** Not heard from for so long that their peers have dropped them. */
+  fenced: number;
+}
+
+/** A living host that is not known to have a revision. */
+export interface Laggard {
+  host: string;
+  /** 0: nothing, or nobody knows. */
+  ackedRevision: bigint;
+  /** By which it is alive. */
+  controller: string;
+  /** What is in its way, as far as it is known. */
+  reason: string;
 }
 
 /** Something that works, and will not for long. */
@@ -182,6 +239,10 @@ function createBaseGetStatusResponse(): GetStatusResponse {
     endpoints: 0,
     hosts: [],
     warnings: [],
+    controllers: [],
+    leader: "",
+    agents: undefined,
+    laggards: [],
   };
 }
 
@@ -216,6 +277,18 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     for (const v of message.warnings) {
       Warning.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.controllers) {
+      ControllerStatus.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.leader !== "") {
+      writer.uint32(90).string(message.leader);
+    }
+    if (message.agents !== undefined) {
+      AgentCounts.encode(message.agents, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.laggards) {
+      Laggard.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -305,6 +378,38 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.controllers.push(ControllerStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.leader = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.agents = AgentCounts.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.laggards.push(Laggard.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -332,6 +437,12 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
       endpoints: isSet(object.endpoints) ? globalThis.Number(object.endpoints) : 0,
       hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => Host.fromJSON(e)) : [],
       warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
+      controllers: globalThis.Array.isArray(object?.controllers)
+        ? object.controllers.map((e: any) => ControllerStatus.fromJSON(e))
+        : [],
+      leader: isSet(object.leader) ? globalThis.String(object.leader) : "",
+      agents: isSet(object.agents) ? AgentCounts.fromJSON(object.agents) : undefined,
+      laggards: globalThis.Array.isArray(object?.laggards) ? object.laggards.map((e: any) => Laggard.fromJSON(e)) : [],
     };
   },
 
@@ -364,6 +475,18 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
+    if (message.controllers?.length) {
+      obj.controllers = message.controllers.map((e) => ControllerStatus.toJSON(e));
+    }
+    if (message.leader !== "") {
+      obj.leader = message.leader;
+    }
+    if (message.agents !== undefined) {
+      obj.agents = AgentCounts.toJSON(message.agents);
+    }
+    if (message.laggards?.length) {
+      obj.laggards = message.laggards.map((e) => Laggard.toJSON(e));
+    }
     return obj;
   },
 
@@ -383,6 +506,519 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     message.endpoints = object.endpoints ?? 0;
     message.hosts = object.hosts?.map((e) => Host.fromPartial(e)) || [];
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
+    message.controllers = object.controllers?.map((e) => ControllerStatus.fromPartial(e)) || [];
+    message.leader = object.leader ?? "";
+    message.agents = (object.agents !== undefined && object.agents !== null)
+      ? AgentCounts.fromPartial(object.agents)
+      : undefined;
+    message.laggards = object.laggards?.map((e) => Laggard.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseControllerStatus(): ControllerStatus {
+  return {
+    id: "",
+    name: "",
+    address: "",
+    version: "",
+    startTime: undefined,
+    leader: false,
+    self: false,
+    reachable: false,
+    problem: "",
+    agents: 0,
+  };
+}
+
+export const ControllerStatus: MessageFns<ControllerStatus> = {
+  encode(message: ControllerStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.version !== "") {
+      writer.uint32(34).string(message.version);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(42).fork()).join();
+    }
+    if (message.leader !== false) {
+      writer.uint32(48).bool(message.leader);
+    }
+    if (message.self !== false) {
+      writer.uint32(56).bool(message.self);
+    }
+    if (message.reachable !== false) {
+      writer.uint32(64).bool(message.reachable);
+    }
+    if (message.problem !== "") {
+      writer.uint32(74).string(message.problem);
+    }
+    if (message.agents !== 0) {
+      writer.uint32(80).uint32(message.agents);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.leader = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.self = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.reachable = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.agents = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ControllerStatus {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      startTime: isSet(object.startTime)
+        ? fromJsonTimestamp(object.startTime)
+        : isSet(object.start_time)
+        ? fromJsonTimestamp(object.start_time)
+        : undefined,
+      leader: isSet(object.leader) ? globalThis.Boolean(object.leader) : false,
+      self: isSet(object.self) ? globalThis.Boolean(object.self) : false,
+      reachable: isSet(object.reachable) ? globalThis.Boolean(object.reachable) : false,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      agents: isSet(object.agents) ? globalThis.Number(object.agents) : 0,
+    };
+  },
+
+  toJSON(message: ControllerStatus): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.startTime !== undefined) {
+      obj.startTime = message.startTime.toISOString();
+    }
+    if (message.leader !== false) {
+      obj.leader = message.leader;
+    }
+    if (message.self !== false) {
+      obj.self = message.self;
+    }
+    if (message.reachable !== false) {
+      obj.reachable = message.reachable;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    if (message.agents !== 0) {
+      obj.agents = Math.round(message.agents);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ControllerStatus>): ControllerStatus {
+    return ControllerStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ControllerStatus>): ControllerStatus {
+    const message = createBaseControllerStatus();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
+    message.version = object.version ?? "";
+    message.startTime = object.startTime ?? undefined;
+    message.leader = object.leader ?? false;
+    message.self = object.self ?? false;
+    message.reachable = object.reachable ?? false;
+    message.problem = object.problem ?? "";
+    message.agents = object.agents ?? 0;
+    return message;
+  },
+};
+
+function createBaseAgentCounts(): AgentCounts {
+  return { ready: 0, inSync: 0, behind: 0, unknown: 0, unreachable: 0, fenced: 0 };
+}
+
+export const AgentCounts: MessageFns<AgentCounts> = {
+  encode(message: AgentCounts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ready !== 0) {
+      writer.uint32(8).uint32(message.ready);
+    }
+    if (message.inSync !== 0) {
+      writer.uint32(16).uint32(message.inSync);
+    }
+    if (message.behind !== 0) {
+      writer.uint32(24).uint32(message.behind);
+    }
+    if (message.unknown !== 0) {
+      writer.uint32(32).uint32(message.unknown);
+    }
+    if (message.unreachable !== 0) {
+      writer.uint32(40).uint32(message.unreachable);
+    }
+    if (message.fenced !== 0) {
+      writer.uint32(48).uint32(message.fenced);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentCounts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentCounts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ready = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.inSync = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.behind = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.unknown = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.unreachable = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.fenced = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AgentCounts {
+    return {
+      ready: isSet(object.ready) ? globalThis.Number(object.ready) : 0,
+      inSync: isSet(object.inSync)
+        ? globalThis.Number(object.inSync)
+        : isSet(object.in_sync)
+        ? globalThis.Number(object.in_sync)
+        : 0,
+      behind: isSet(object.behind) ? globalThis.Number(object.behind) : 0,
+      unknown: isSet(object.unknown) ? globalThis.Number(object.unknown) : 0,
+      unreachable: isSet(object.unreachable) ? globalThis.Number(object.unreachable) : 0,
+      fenced: isSet(object.fenced) ? globalThis.Number(object.fenced) : 0,
+    };
+  },
+
+  toJSON(message: AgentCounts): unknown {
+    const obj: any = {};
+    if (message.ready !== 0) {
+      obj.ready = Math.round(message.ready);
+    }
+    if (message.inSync !== 0) {
+      obj.inSync = Math.round(message.inSync);
+    }
+    if (message.behind !== 0) {
+      obj.behind = Math.round(message.behind);
+    }
+    if (message.unknown !== 0) {
+      obj.unknown = Math.round(message.unknown);
+    }
+    if (message.unreachable !== 0) {
+      obj.unreachable = Math.round(message.unreachable);
+    }
+    if (message.fenced !== 0) {
+      obj.fenced = Math.round(message.fenced);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AgentCounts>): AgentCounts {
+    return AgentCounts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AgentCounts>): AgentCounts {
+    const message = createBaseAgentCounts();
+    message.ready = object.ready ?? 0;
+    message.inSync = object.inSync ?? 0;
+    message.behind = object.behind ?? 0;
+    message.unknown = object.unknown ?? 0;
+    message.unreachable = object.unreachable ?? 0;
+    message.fenced = object.fenced ?? 0;
+    return message;
+  },
+};
+
+function createBaseLaggard(): Laggard {
+  return { host: "", ackedRevision: 0n, controller: "", reason: "" };
+}
+
+export const Laggard: MessageFns<Laggard> = {
+  encode(message: Laggard, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== "") {
+      writer.uint32(10).string(message.host);
+    }
+    if (message.ackedRevision !== 0n) {
+      if (BigInt.asIntN(64, message.ackedRevision) !== message.ackedRevision) {
+        throw new globalThis.Error("value provided for field message.ackedRevision of type int64 too large");
+      }
+      writer.uint32(16).int64(message.ackedRevision);
+    }
+    if (message.controller !== "") {
+      writer.uint32(26).string(message.controller);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Laggard {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLaggard();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ackedRevision = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.controller = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Laggard {
+    return {
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      ackedRevision: isSet(object.ackedRevision)
+        ? BigInt(object.ackedRevision)
+        : isSet(object.acked_revision)
+        ? BigInt(object.acked_revision)
+        : 0n,
+      controller: isSet(object.controller) ? globalThis.String(object.controller) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: Laggard): unknown {
+    const obj: any = {};
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.ackedRevision !== 0n) {
+      obj.ackedRevision = message.ackedRevision.toString();
+    }
+    if (message.controller !== "") {
+      obj.controller = message.controller;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Laggard>): Laggard {
+    return Laggard.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Laggard>): Laggard {
+    const message = createBaseLaggard();
+    message.host = object.host ?? "";
+    message.ackedRevision = (object.ackedRevision !== undefined && object.ackedRevision !== null)
+      ? BigInt(object.ackedRevision)
+      : 0n;
+    message.controller = object.controller ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1460,6 +2096,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

@@ -207,7 +207,7 @@ describe('a stream', () => {
       $case: 'welcome',
       value: {
         ...{ clusterId: 'c', epoch: 'e', session: session.id, hostNumber: 1, hostName: 'h1', declare: false },
-        ...{ resumed: false, format: DIGEST_FORMAT },
+        ...{ resumed: false, format: DIGEST_FORMAT, incarnation: 1 },
       },
     });
     expect(known(stream)).toEqual(expected(h1.id));

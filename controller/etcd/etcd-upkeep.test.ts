@@ -21,7 +21,7 @@ describe('what the upkeep of etcd does', () => {
     const { size = 10n * MIB, sizeInUse = 10n * MIB, quota = 4_096n * MIB, ...rest } = change;
     return {
       ...{ facts: { size, sizeInUse, quota }, revision: 1_000_000n, revisionThen: 950_000n, compacted: 0n },
-      ...{ noSpace: false, ...rest },
+      ...{ noSpace: false, revisionBefore: 999_000n, ...rest },
     };
   };
   it.each([
@@ -46,6 +46,16 @@ describe('what the upkeep of etcd does', () => {
       { compactTo: undefined, defragment: false },
     ],
     ['makes room', facts({ noSpace: true }), { compactTo: 999_900n, defragment: true }],
+    [
+      'makes room up to a few removals',
+      facts({ noSpace: true, compacted: 999_900n, revisionBefore: 999_997n }),
+      { compactTo: 999_997n, defragment: true },
+    ],
+    [
+      'makes room at once where it has just begun',
+      facts({ noSpace: true, revisionBefore: 0n }),
+      { compactTo: 999_900n, defragment: true },
+    ],
   ])('%s', (_, given, plan) => {
     expect(planUpkeep(given)).toEqual(plan);
   });
@@ -143,6 +153,41 @@ describe('an etcd of 16 MiB that was filled', () => {
       await kept;
     }
   }, 90_000);
+
+  it('of what is needed recovers when that is removed, in however few transactions', async () => {
+    const value = Buffer.alloc(100_000, 7);
+    const keys: string[] = [];
+    const isTaken = (key: string): Promise<boolean> =>
+      write(value, key).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof StoreFull) return false;
+          throw error;
+        },
+      );
+    const stop = new AbortController();
+    const [endpoint = ''] = etcd.endpoints;
+    const kept = keepUp({ endpoint, tls: etcd.tls, log: SILENT, everyMs: 200 }, stop.signal);
+    try {
+      // It makes room as long as there is some.
+      for (let refused = 0; refused < 20;) {
+        const key = guardKey.vni(10_000 + keys.length);
+        if (await isTaken(key)) {
+          keys.push(key);
+          refused = 0;
+        } else {
+          refused += 1;
+          await pause(100, never);
+        }
+      }
+      await store.commit({ compares: [], puts: [], deletes: keys.slice(0, 100) }, never);
+      const deadline = AbortSignal.timeout(20_000);
+      while (!(await isTaken(guardKey.vni(9_002)))) if (!(await pause(100, deadline))) throw new Error('still full');
+    } finally {
+      stop.abort();
+      await kept;
+    }
+  }, 60_000);
 
   it('answers for its status also while it hangs', async () => {
     const pid = etcd.pid ?? 0;

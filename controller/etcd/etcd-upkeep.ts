@@ -16,7 +16,7 @@ import { StoreRefused, StoreUnavailable } from '../store/store.js';
 export const KEPT_REVISIONS = 100_000n;
 export const KEPT_MS = 60 * 60_000;
 
-/** What is kept when there is no space for more. Nothing is written then, so whoever follows is at the head. */
+/** What is kept when there is no space for more, of what came since the last look. */
 const KEPT_AT_LEAST = 100n;
 
 /** Share of the quota from which on time does not count any more. */
@@ -35,6 +35,8 @@ export interface UpkeepFacts {
   readonly revision: bigint;
   /** The head as it was KEPT_MS ago; undefined: nobody knows yet. */
   readonly revisionThen: bigint | undefined;
+  /** The head at the last look; 0: this is the first. */
+  readonly revisionBefore: bigint;
   /** Up to where it is compacted, as far as is known here. */
   readonly compacted: bigint;
   readonly noSpace: boolean;
@@ -48,10 +50,19 @@ export interface UpkeepPlan {
 }
 
 /** What to do now. Pure. */
-export function planUpkeep({ facts, revision, revisionThen, compacted, noSpace }: UpkeepFacts): UpkeepPlan {
+export function planUpkeep(given: UpkeepFacts): UpkeepPlan {
+  const { facts, revision, revisionThen, revisionBefore, compacted, noSpace } = given;
   const pressing = facts.size * 100n >= facts.quota * PRESSING_PERCENT;
-  const byCount = revision - (noSpace ? KEPT_AT_LEAST : KEPT_REVISIONS);
-  const target = noSpace || pressing ? byCount : revisionThen === undefined ? 0n : smaller(byCount, revisionThen);
+  const byCount = revision - KEPT_REVISIONS;
+  // Without space only removals are taken. What they remove is freed by a compaction up to them, however few they are;
+  // whoever follows has heard of those that were there at the last look.
+  const target = noSpace
+    ? larger(revision - KEPT_AT_LEAST, revisionBefore)
+    : pressing
+      ? byCount
+      : revisionThen === undefined
+        ? 0n
+        : smaller(byCount, revisionThen);
   const compactTo = target > compacted + (noSpace ? 0n : STEP) ? target : undefined;
   return { compactTo, defragment: noSpace || isHollow(facts) };
 }
@@ -119,6 +130,8 @@ class Upkeep implements Disposable {
   readonly #slow: EtcdConnection;
   readonly #clock = new RevisionClock(KEPT_MS, MINUTE_MS);
   #compacted = 0n;
+  /** The head at the last look. */
+  #head = 0n;
   /** Whether the alarm may be raised for all we know: at the start, and after a failure. */
   #doubtful = true;
   #silent = false;
@@ -158,12 +171,14 @@ class Upkeep implements Disposable {
     const revision = await this.#revision(signal);
     const nowMs = performance.now();
     this.#clock.note(nowMs, revision);
-    const { compacted, revisionThen } = { compacted: this.#compacted, revisionThen: this.#clock.then(nowMs) };
+    const then = { revisionThen: this.#clock.then(nowMs), revisionBefore: this.#head };
+    this.#head = revision;
     // Asking costs etcd a write, and it is raised only where there is next to no space.
     const noSpace = (this.#doubtful || facts.size * 10n >= facts.quota * 9n) && (await this.#noSpace(signal));
     this.#doubtful = false;
-    if (noSpace && nowMs < this.#notBeforeMs) return;
-    const plan = planUpkeep({ facts, revision, revisionThen, compacted, noSpace });
+    const plan = planUpkeep({ facts, revision, ...then, compacted: this.#compacted, noSpace });
+    // Not so where something has been removed since.
+    if (noSpace && nowMs < this.#notBeforeMs && plan.compactTo === undefined) return;
     if (plan.compactTo !== undefined) await this.#compact(plan.compactTo, signal);
     if (noSpace) await this.#makeSpace(facts, signal);
     else if (plan.defragment) await this.#defragment(facts, signal);
@@ -243,4 +258,8 @@ class Upkeep implements Disposable {
 
 function smaller(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }

@@ -20,7 +20,7 @@ import type { Put, Store } from '../store/store.js';
 const never = new AbortController().signal;
 
 /** An event in a line: `45 updated endpoint <id> ready`. */
-export function lineOf({ revision, type, object }: Event): string {
+function lineOf({ revision, type, object }: Event): string {
   const word = EventType[type].slice('EVENT_TYPE_'.length).toLowerCase();
   const about = object?.$case ?? 'nothing';
   const state = object?.$case === 'network' ? object.value.requestId : String(object?.value.state);

@@ -75,6 +75,42 @@ async function follow(store: Store, options: { at: string; from: bigint; slowly:
 /** Bytes that a watch's connection begins with: TLS, HTTP/2, and the answer that says it was made. */
 const GREETING = 1_500;
 
+describe('a watch that asks for what keys were before', () => {
+  it('hands out no event without, also where history is compacted before etcd has sent it', async () => {
+    await using lab = await EtcdLab.open();
+    await using store = lab.store();
+    const key = '/before';
+    // So large that etcd cannot send them all ahead of who reads: what they were before is looked up when it sends.
+    const put = async (index: number): Promise<bigint> => {
+      const value = Buffer.alloc(200_000, index % 251);
+      return (await store.commit(transaction({ puts: [{ key, value }] }), never)).revision;
+    };
+    const from = (await put(0)) + 1n;
+    await using reading = lab.store();
+    const watch = reading.watch({ prefix: key, from, signal: never, previous: true })[Symbol.asyncIterator]();
+    const batches: WatchBatch[] = [];
+    const first = watch.next();
+    let head = 0n;
+    for (let index = 1; index <= 250; index += 1) head = await put(index);
+    batches.push(((await first) as { value: WatchBatch }).value);
+    await pause(300, never);
+    await lab.compact(head);
+    let ended: unknown;
+    try {
+      while (batches.length < 250) batches.push(((await watch.next()) as { value: WatchBatch }).value);
+    } catch (error) {
+      ended = error;
+    }
+    expect(ended).toBeInstanceOf(Compacted);
+    expect(ended).toMatchObject({ compactRevision: head });
+    expect(batches.length).toBeGreaterThan(5);
+    for (const [index, { revision, events }] of batches.entries()) {
+      expect(revision).toBe(from + BigInt(index));
+      expect(events.map(({ previous }) => previous?.value[0])).toEqual([index % 251]);
+    }
+  }, 60_000);
+});
+
 describe('a watch whose connections break', () => {
   let lab: EtcdLab;
   let direct: EtcdStore;

@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { WeftError } from '../../core/errors.js';
+import { newControllerId } from '../../core/ids.js';
+import { StoredMeta } from '../../proto/gen/weft/v1/stored.js';
 import { ObjectKind, WatchRequest, type WatchResponse } from '../../proto/gen/weft/v1/watch.js';
 import { Client, Writer, sorted } from '../events/history.testing.js';
 import { Random } from '../events/random.testing.js';
 import { never } from '../store/contract-bench.testing.js';
+import { objectKey } from '../store/keys.js';
 import { MemoryStore } from '../store/memory.js';
+import { SCHEMA } from '../meta.js';
 import { openController, type Harness, type TestClient } from '../testing.js';
 import { WATCHES_MAX } from './call-limit.js';
 
@@ -156,6 +160,26 @@ describe('WatchService', () => {
     await vi.waitFor(() => {
       expect(other.events.watchers).toBe(0);
     }, 5_000);
+  });
+
+  it('does not tell what happened before a restore as the past of what was restored', async () => {
+    await using restored = new MemoryStore();
+    const before = new Writer(restored, new Random(1));
+    await before.write();
+    await before.write();
+    const meta = StoredMeta.fromPartial({
+      ...{ clusterId: newControllerId(), epoch: newControllerId(), formerEpochs: [newControllerId()], schema: SCHEMA },
+    });
+    const put = { key: objectKey.meta(), value: StoredMeta.encode(meta).finish() };
+    const { revision } = await restored.commit({ compares: [], puts: [put], deletes: [] }, never);
+    await using harness = await openController(restored);
+    const client = await harness.client({ role: 'admin', name: 'ops' });
+    for (const fromRevision of [2n, revision]) {
+      expect(await refusal(client, { fromRevision })).toMatchObject({
+        ...{ reason: 'HISTORY_COMPACTED', metadata: { oldestRevision: String(revision + 1n) } },
+      });
+    }
+    expect(await first(client, { fromRevision: revision + 1n })).toMatchObject({ bookmark: revision });
   });
 
   it('is not for hosts', async () => {

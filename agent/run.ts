@@ -20,6 +20,7 @@ import type { RunFlags } from './flags.js';
 import { warmThreadPool } from './kernel/namespace.js';
 import { probe } from './kernel/probe.js';
 import { AgentMetrics } from './metrics.js';
+import { unreadyBecause } from './readiness.js';
 import { Reconciler, type Companion } from './reconcile/reconciler.js';
 import { EndpointCalls } from './runtimes/endpoint-calls.js';
 import { SandboxKeeper } from './runtimes/keeper.js';
@@ -156,7 +157,8 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
   stack.defer(() => keeper.stopped());
   const api = stack.use(new LocalApi({ sandboxes: keeper, runDirectory: flags.runDir, log }));
   if (flags.metrics !== undefined) {
-    stack.use(await binding(flags.metrics, serveMetrics({ registry: metrics.registry, ...flags.metrics })));
+    const unready = () => unreadyBecause(reconciler.settled.value);
+    stack.use(await binding(flags.metrics, serveMetrics({ registry: metrics.registry, unready, ...flags.metrics })));
   }
 
   // First of all that acts: it refuses to start beside another agent of this host.

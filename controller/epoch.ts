@@ -33,11 +33,11 @@ import { HostLeases } from './liveness/host-leases.js';
 import { lead } from './liveness/leader.js';
 import { stayRegistered } from './liveness/registration.js';
 import { HistoryTrimmer } from './upkeep/history.js';
-import { untilMetaChanges, type Meta } from './meta.js';
+import { restoreUnfinished, untilMetaChanges, type Meta } from './meta.js';
 import type { ControllerMetrics } from './metrics.js';
 import { ScarcityWatch } from './upkeep/scarcity-watch.js';
 import { guardKey, objectKey } from './store/keys.js';
-import { StoreUnavailable, type Compare, type Store } from './store/store.js';
+import { StoreUnavailable, type Compare, type Lease, type Store } from './store/store.js';
 
 /** Milliseconds that a host that is gone has to come back to all that it had. */
 const HOST_GRACE_MS = 300_000;
@@ -75,6 +75,8 @@ export interface Epoch extends AsyncDisposable {
   /** The revision that is known here, and agents that follow. */
   readonly revision: () => bigint;
   readonly streams: () => number;
+  /** Why it cannot serve just now, a sentence each; none: it can. */
+  unready(): readonly string[];
   /** Tells the other controllers that this one serves, and where it is reached: `host:port`. */
   register(address: string): void;
   /** Ends every agent's stream and every client's watch, which do not end by themselves. */
@@ -94,6 +96,7 @@ function openRestoring({ store, serve, readEtcd, restores }: EpochOptions, meta:
     over: waiting.done,
     revision: () => meta.metaRevision,
     streams: () => 0,
+    unready: () => [restoreUnfinished().message],
     register: () => undefined,
     dismiss: () => undefined,
     [Symbol.asyncDispose]: () => waiting[Symbol.asyncDispose](),
@@ -127,13 +130,19 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
       isAwaited: (host) => declarations.awaited().some(({ id }) => id === host),
     });
   const address = deferred<string>();
+  let held: Lease | undefined;
   const registering = inBackground(async (ended) => {
     await stayRegistered(
       {
         ...{ store, id: controllerId, name: options.name, address: await unlessAborted(address.promise, ended) },
         ...{ startTimeMs: clock.now().getTime(), fence, log },
-        whileRegistered: (lease, until) =>
-          lead({ store, id: controllerId, lease, log, work: (leads, leading) => absences(leads).run(leading) }, until),
+        whileRegistered: (lease, until) => {
+          held = lease;
+          return lead(
+            { store, id: controllerId, lease, log, work: (leads, leading) => absences(leads).run(leading) },
+            until,
+          );
+        },
         onLost: () => {
           // Where there are others, agents are better off with them: what this one tells is old, and their own leases end.
           if ([...cache.view.controllers.keys()].every((id) => id === controllerId)) return;
@@ -177,6 +186,12 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
     over: Promise.race([following.done, auditing.done, trimming.done]),
     revision: () => cache.view.revision,
     streams: () => fanout.size,
+    unready: () => {
+      if (fanout.closed) return [stopping().message];
+      // It is renewed every few seconds, by the store's answers.
+      if (held === undefined) return ['it is starting: the other controllers cannot know of it yet'];
+      return held.lost.aborted ? ['the store has not answered for ten seconds'] : [];
+    },
     register: address.resolve,
     dismiss: () => {
       convergence[Symbol.dispose]();

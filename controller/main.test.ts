@@ -24,6 +24,12 @@ const isAlive = async (pid: number | undefined): Promise<boolean> => {
   return !/\) [ZX]/.test(status);
 };
 
+/** What /readyz says. */
+const readiness = async (port: number): Promise<[number, string]> => {
+  const response = await fetch(`http://127.0.0.1:${String(port)}/readyz`);
+  return [response.status, await response.text()];
+};
+
 describe('weft-controller, as a process with an etcd of its own', () => {
   it('keeps its state when it is killed, and leaves nothing behind when it is stopped', async () => {
     const first = await programs.start(directory);
@@ -33,6 +39,7 @@ describe('weft-controller, as a process with an etcd of its own', () => {
     const { network, revision } = await admin.call(admin.networks.create.bind(admin.networks), request);
     expect(network).toMatchObject({ name: 'web', vni: 4096 });
     const page = await (await fetch(`http://127.0.0.1:${String(first.metricsPort)}/metrics`)).text();
+    await expect.poll(() => readiness(first.metricsPort), { timeout: 5_000 }).toEqual([200, 'ok\n']);
     expect(page).toContain('weft_controller_request_seconds_count{method="NetworkService/Create",code="OK"} 1');
     expect(page).toContain(`weft_controller_cache_revision ${String(revision)}`);
     expect((await stat(join(directory, 'admin', TLS_FILES.key))).mode & 0o777).toBe(0o600);
@@ -80,11 +87,13 @@ describe('weft-controller, as a process with an etcd of its own', () => {
 
   it('says within seconds how things stand while its etcd hangs', async () => {
     const own = join(directory, 'hanging');
-    const { child, port, etcdPid } = await programs.start(own);
+    const { child, port, etcdPid, metricsPort } = await programs.start(own);
     if (etcdPid === undefined) throw new Error('no etcd was started');
     using admin = await connect(port, join(own, 'admin'));
     const getStatus = admin.cluster.getStatus.bind(admin.cluster);
-    expect((await admin.call(getStatus, {})).controllers).toMatchObject([{ self: true, reachable: true }]);
+    // It registers when it is ready.
+    const registered = async () => (await admin.call(getStatus, {})).controllers;
+    await expect.poll(registered, { timeout: 5_000 }).toMatchObject([{ self: true, reachable: true }]);
     process.kill(etcdPid, 'SIGSTOP');
     try {
       const began = performance.now();
@@ -93,9 +102,13 @@ describe('weft-controller, as a process with an etcd of its own', () => {
       expect(revision).toBeGreaterThan(0n);
       expect(etcd?.members).toMatchObject([{ healthy: false }]);
       expect(warnings.map(({ reason }) => reason)).toEqual(['ETCD_MEMBER_DOWN', 'STORE_UNAVAILABLE']);
+      const unready = [503, 'the store has not answered for ten seconds\n'];
+      await expect.poll(() => readiness(metricsPort), { timeout: 20_000 }).toEqual(unready);
+      expect((await fetch(`http://127.0.0.1:${String(metricsPort)}/livez`)).status).toBe(200);
     } finally {
       process.kill(etcdPid, 'SIGCONT');
     }
+    await expect.poll(() => readiness(metricsPort), { timeout: 20_000 }).toEqual([200, 'ok\n']);
     expect(await endProgram(child, 'SIGTERM')).toBe(0);
   }, 60_000);
 

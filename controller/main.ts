@@ -70,10 +70,11 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
     revision: () => epoch?.revision() ?? 0n,
     streams: () => epoch?.streams() ?? 0,
   });
+  const unready = () => epoch?.unready() ?? ['it is starting: the store has not been read yet'];
   await using page =
     options.metrics === undefined
       ? undefined
-      : await binding(options.metrics, serveMetrics({ registry: metrics.registry, ...options.metrics }));
+      : await binding(options.metrics, serveMetrics({ registry: metrics.registry, unready, ...options.metrics }));
   await serveCluster(
     {
       ...{ store, log, clock: systemClock, metrics, restores, identity: { ca: ca.cert, pair: identity } },
@@ -87,7 +88,11 @@ async function runController(options: RunOptions, log: Logger, signal: AbortSign
       serve: new Serve({ log, observer: metrics.serve }),
       readEtcd: (until) => readEtcd(etcd, until),
       loadMeta: () => inPlainWords(loadOrCreateMeta(store, log, signal)),
-      listen: (services) => binding(options.listen, listen({ services, ...options.listen, ca: ca.cert, identity })),
+      listen: (services) =>
+        binding(
+          options.listen,
+          listen({ services, ...options.listen, ca: ca.cert, identity, isServing: () => unready().length === 0 }),
+        ),
       onReady: (opened, { clusterId, epoch: name, restoring }, { port }) => {
         epoch = opened;
         const revision = opened.revision();

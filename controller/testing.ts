@@ -122,6 +122,8 @@ export async function openController(
     /** Of its cluster, where it is not the only controller; and what it is called. */
     readonly ca?: CertificateAuthority;
     readonly name?: string;
+    /** What it says of its health. */
+    readonly isServing?: () => boolean;
     /** Of one that was there before. */
     readonly port?: number;
     readonly events?: Partial<EventsOptions>;
@@ -152,6 +154,7 @@ export async function openController(
   const restores = new Restores({ store, directory: tmpdir() });
   const server = await listen({
     ...{ host: '127.0.0.1', port: options.port ?? 0, ca: ca.cert, identity },
+    ...(options.isServing === undefined ? {} : { isServing: options.isServing }),
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
       endpoint: endpointService(serve, { store, cache, committer, clock: systemClock }),

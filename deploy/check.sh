@@ -37,6 +37,7 @@ step_proto_lint() { buf lint; }
 
 step_proto_generated() {
   buf generate -o "$work/generated" || return 1
+  node deploy/descriptors.js "$work/generated/proto/gen/descriptors.ts" || return 1
   diff -r "$work/generated/proto/gen" proto/gen || {
     echo "proto/gen is not what proto/ generates; run: npm run proto"
     return 1

@@ -10,6 +10,7 @@ import type { AgentSyncServiceServer } from '../../proto/gen/weft/v1/agent_sync.
 import type { WatchServiceServer } from '../../proto/gen/weft/v1/watch.js';
 import type { KeyPair } from '../identity/ca.js';
 import { AGENT_SYNC_DEFINITION } from './agent-sync-service.js';
+import { Health, addReflection } from './health.js';
 import { readingAnything } from './unreadable.js';
 import { WATCH_DEFINITION } from './watch-service.js';
 
@@ -35,6 +36,8 @@ export interface ListenOptions {
   readonly ca: string;
   /** The server's own. */
   readonly identity: KeyPair;
+  /** Whether it can do its work, as it tells those who ask for its health; always where undefined. */
+  readonly isServing?: () => boolean;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -62,9 +65,11 @@ const OPTIONS = {
 
 /** Listens until disposed. Rejects when the address cannot be had. */
 export async function listen(options: ListenOptions): Promise<RunningServer> {
-  const { services, host, port, ca, identity } = options;
+  const { services, host, port, ca, identity, isServing = () => true } = options;
   const server = new Server(OPTIONS);
   add(server, services);
+  addReflection(server);
+  const health = new Health(server, isServing);
   const credentials = ServerCredentials.createSsl(
     Buffer.from(ca),
     [{ cert_chain: Buffer.from(identity.cert), private_key: Buffer.from(identity.key) }],
@@ -84,7 +89,10 @@ export async function listen(options: ListenOptions): Promise<RunningServer> {
       for (const service of DEFINITIONS) server.removeService(service);
       add(server, others);
     },
-    [Symbol.asyncDispose]: () => (stopped ??= stop(server)),
+    [Symbol.asyncDispose]: () => {
+      health[Symbol.dispose]();
+      return (stopped ??= stop(server));
+    },
   };
 }
 

@@ -234,6 +234,23 @@ describe('a stream', () => {
     expect(three.batches).toHaveLength(1);
   });
 
+  it('tells peers of a host where it is, and nothing else that changes about it', async () => {
+    const [h1, h2] = [host(1), host(2)];
+    const web = network(1);
+    const both = [h1, h2].map(({ id }) => putEndpoint(endpoint(web.id, id)));
+    await write([...[h1, h2].map(putHost), putNetwork(web), ...both]);
+    const { stream } = open(h1);
+    await inSync(stream, 1n);
+    await write([putHost({ ...h2, version: 'new', availability: 'drained' })]);
+    await write([putHost({ ...h2, absence: 'lost' })]);
+    const vtep = parseIp('192.0.2.200');
+    if (vtep === undefined) throw new Error('no address');
+    const revision = await write([putHost({ ...h2, vtep })]);
+    await inSync(stream, revision);
+    expect(stream.batches.slice(1)).toEqual([{ revision, kinds: ['change'] }]);
+    expect(stream.view.get(web.id)?.peers.get(h2.id)?.vtep).toBe(vtep);
+  });
+
   it('tells nobody which addresses rest', async () => {
     const h1 = host(1);
     const web = network(1);

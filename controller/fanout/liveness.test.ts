@@ -124,7 +124,7 @@ describe('a host that goes and returns', () => {
     });
     // Another stream of it is no news.
     await write([comes(h2)]);
-    await write([putHost({ ...h1, version: '2' })]);
+    await write([putHost({ ...h1, vtep: host(9).vtep })]);
     await until(() => {
       expect(one.told.at(-1)).toBe('in sync');
     });

@@ -32,7 +32,7 @@ export function spanOf(view: View, host: HostId): ReadonlySet<NetworkId> {
 }
 
 /** The hosts that a network concerns: those that are fenced are nobody's peers, and have a span when they are readmitted. */
-export function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
+function hostsOf(view: View, network: NetworkId): ReadonlySet<HostId> {
   const hosts = new Set(view.countsOf(network).keys());
   for (const host of view.fenced) hosts.delete(host);
   return hosts;
@@ -66,8 +66,13 @@ export function neighboursOf(view: View, host: HostId): ReadonlySet<HostId> {
 }
 
 /** A host as its peers need to know it. */
-export function toPeer({ id, vtep, number }: Host): Peer {
+function toPeer({ id, vtep, number }: Host): Peer {
   return { hostId: id, vtep, number };
+}
+
+/** Whether a host that changed (in its version, its routes, or for how long it is missed) is the same to its peers. */
+function isSamePeer(before: Host | undefined, after: Host | undefined): boolean {
+  return before !== undefined && before.vtep === after?.vtep && before.number === after.number;
 }
 
 interface Touched {
@@ -111,7 +116,7 @@ export function deltasOf(view: View, changes: ChangeSet): readonly NetworkDelta[
       countEndpoint(at, visible.before(change.before), visible.after(change.after));
     } else if (change.kind === 'host') {
       const host = change.after ?? change.before;
-      if (host === undefined || view.fenced.has(host.id)) continue;
+      if (host === undefined || view.fenced.has(host.id) || isSamePeer(change.before, change.after)) continue;
       for (const id of spanOf(view, host.id)) at(id).moved.add(host.id);
     }
   }

@@ -31,7 +31,7 @@ export function notConverged(laggards: readonly Laggard[], revision: bigint): We
 }
 
 /** `host h3 is at 41 (h3 network web: no such device); not heard from controller c2, of hosts h5, h7` */
-export function describeLaggards(laggards: readonly Laggard[]): string {
+function describeLaggards(laggards: readonly Laggard[]): string {
   const told = laggards.filter(({ standing }) => standing !== undefined).map(describeTold);
   const unheard = new Map<string, string[]>();
   for (const { name, standing, controller } of laggards) {

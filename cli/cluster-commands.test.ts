@@ -330,7 +330,7 @@ describe('weft host', () => {
     const { hosts: found } = await json<{ hosts: readonly { id: string; name: string }[] }>('host ls');
     expect(found.map(({ name }) => name)).toEqual(['h1', 'h2']);
     expect((await weft('host ls -q')).stdout).toBe(found.map(({ id }) => `${id}\n`).join(''));
-    expect((await weft('host ls')).stdout).toMatch(/\n[0-9a-f]{12} +h1 +192\.0\.2\.1 +ready +\d+ +\S+ +-\n/);
+    expect((await weft('host ls')).stdout).toMatch(/\n[0-9a-f]{12} +h1 +192\.0\.2\.1 +ready +active +\d+ +\S+ +-\n/);
     expect(JSON.parse((await weft('host inspect h1')).stdout)).toMatchObject({ name: 'h1', state: 'ready' });
     expect(await json('host inspect h1')).toMatchObject({ state: 'HOST_STATE_READY' });
   });

@@ -81,7 +81,7 @@ describe('against a controller', () => {
   });
 
   it('network ls, host ls and endpoint ls show their heads over nothing', async () => {
-    expect((await weft('host ls')).stdout).toBe('HOST ID   NAME   VTEP   STATE   ACKED   VERSION   PROBLEMS\n');
+    expect((await weft('host ls')).stdout).toBe('HOST ID   NAME   VTEP   STATE   AVAILABILITY   ACKED   VERSION   PROBLEMS\n');
     expect((await weft('endpoint ls')).stdout).toMatch(
       /^ENDPOINT ID +NETWORK +HOST +SANDBOX +ADDRESSES +MAC +STATE\n$/,
     );

@@ -32,6 +32,7 @@ describe('the tree of commands', () => {
       ),
       ...['create', 'ls', 'inspect', 'rm'].map((verb) => `weft sandbox ${verb}`),
       ...['weft exec', 'weft run', 'weft endpoint ls', 'weft endpoint inspect', 'weft host ls', 'weft host inspect'],
+      ...['drain', 'activate', 'rm'].map((verb) => `weft host ${verb}`),
       ...[
         'weft events',
         'weft status',

@@ -172,7 +172,7 @@ async function openServing(options: EpochOptions, meta: Meta, signal: AbortSigna
   const services: Services = {
     network: networkService(serve, { cache, committer: gated, clock, pools }),
     endpoint: endpointService(serve, { store, cache, committer: gated, clock }),
-    host: hostService(serve, { cache, convergence }),
+    host: hostService(serve, { cache, committer, convergence }),
     cluster: clusterService(serve, {
       ...{ store, cache, convergence, meta, clock, readEtcd, declarations, restores },
       scarce: () => scarcity.warnings(),

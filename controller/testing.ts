@@ -158,7 +158,7 @@ export async function openController(
     services: {
       network: networkService(serve, { cache, committer, clock: systemClock, pools: defaultPools(meta.clusterId) }),
       endpoint: endpointService(serve, { store, cache, committer, clock: systemClock }),
-      host: hostService(serve, { cache, convergence }),
+      host: hostService(serve, { cache, committer, convergence }),
       cluster: clusterService(serve, {
         ...{ store, cache, convergence, meta, declarations, restores, clock: systemClock },
         ...{ readEtcd: async () => NO_ETCD, scarce: () => [] },

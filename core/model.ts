@@ -65,7 +65,7 @@ export interface Endpoint {
   readonly createTimeMs: number;
 }
 
-export type HostAvailability = 'active' | 'drained';
+export type HostAvailability = 'active' | 'drained' | 'removed';
 export type HostAbsence = 'none' | 'lost' | 'fenced';
 
 /** What a host has before anything happened to it. */
@@ -83,7 +83,7 @@ export interface Host {
   readonly prefixes: readonly Cidr[];
   /** The last epoch in which it said what it runs; empty: it has not been asked yet. */
   readonly declaredEpoch: string;
-  /** `drained`: no new endpoints come to be on it. */
+  /** `drained`: no new endpoints come to be on it. `removed`: it goes, for good. */
   readonly availability: HostAvailability;
   /** From 1; one more each time it is fenced. */
   readonly incarnation: number;

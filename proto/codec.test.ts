@@ -77,7 +77,7 @@ const anyHost: fc.Arbitrary<Host> = fc.record({
     { maxLength: 3 },
   ),
   declaredEpoch: fc.string(),
-  availability: fc.constantFrom('active', 'drained'),
+  availability: fc.constantFrom('active', 'drained', 'removed'),
   incarnation: fc.integer({ min: 1, max: 0xffff_ffff }),
   absence: fc.constantFrom('none', 'lost', 'fenced'),
   revision,

@@ -156,6 +156,7 @@ function decodeState(wire: WireState): EndpointState {
 const WIRE_AVAILABILITY: Readonly<Record<HostAvailability, WireAvailability>> = {
   active: WireAvailability.HOST_AVAILABILITY_ACTIVE,
   drained: WireAvailability.HOST_AVAILABILITY_DRAINED,
+  removed: WireAvailability.HOST_AVAILABILITY_REMOVED,
 };
 
 const WIRE_ABSENCE: Readonly<Record<HostAbsence, WireAbsence>> = {

@@ -1,7 +1,7 @@
 /** States as people read them: lower-case words, coloured where somebody watches. */
 import pc from 'picocolors';
 import { EndpointState } from '../../proto/gen/weft/v1/endpoint.js';
-import { HostState } from '../../proto/gen/weft/v1/host.js';
+import { HostAvailability, HostState } from '../../proto/gen/weft/v1/host.js';
 import { SandboxState } from '../../proto/gen/weft/v1/sandbox.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -37,6 +37,10 @@ export function endpointWord(state: EndpointState): string {
 
 export function hostWord(state: HostState): string {
   return word('HOST_STATE_', HostState[state]);
+}
+
+export function availabilityWord(availability: HostAvailability): string {
+  return word('HOST_AVAILABILITY_', HostAvailability[availability]);
 }
 
 export function sandboxWord(state: SandboxState): string {

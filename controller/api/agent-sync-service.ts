@@ -141,7 +141,7 @@ class AgentStream {
     const holding: Holding = {
       ...{ hostId: host.id, session, requestId, signal },
       onReplaced: () => {
-        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has to open a new stream` }));
+        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream, or was shut out` }));
       },
     };
     const isFenced = (await leases.hold(holding)) === 'fenced';

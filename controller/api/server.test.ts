@@ -395,6 +395,9 @@ describe('who may call what', () => {
     'HostService/Get': () => client.call(client.hosts.get.bind(client.hosts), { host: '', minRevision: 0n }),
     'HostService/List': () =>
       client.call(client.hosts.list.bind(client.hosts), { pageSize: 0, pageToken: '', minRevision: 0n }),
+    'HostService/Drain': () => client.call(client.hosts.drain.bind(client.hosts), { host: '' }),
+    'HostService/Activate': () => client.call(client.hosts.activate.bind(client.hosts), { host: '' }),
+    'HostService/Delete': () => client.call(client.hosts.delete.bind(client.hosts), { host: '', force: false }),
     'ClusterService/GetStatus': () => client.call(client.cluster.getStatus.bind(client.cluster), {}),
     'ClusterService/Wait': () => client.call(client.cluster.wait.bind(client.cluster), { revision: -1n }),
     'ClusterService/Backup': () => client.backup(),
@@ -405,7 +408,11 @@ describe('who may call what', () => {
   });
 
   const BOTH = ['EndpointService', 'HostService', 'ClusterService'];
-  const OWN = new Set(['EndpointService/ListAddressHistory', 'ClusterService/Backup', 'ClusterService/Restore']);
+  const OWN = new Set([
+    'EndpointService/ListAddressHistory',
+    ...['HostService/Drain', 'HostService/Activate', 'HostService/Delete'],
+    ...['ClusterService/Backup', 'ClusterService/Restore'],
+  ]);
   const READS = ['NetworkService/Get', 'NetworkService/List'];
   it.each([
     ['admin', (method: string) => method !== 'PeerService/Sessions'],

@@ -35,7 +35,7 @@ export interface EndpointCommand {
 }
 
 /**
- * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, HOST_FENCED, HOST_DRAINED, ID_TAKEN,
+ * Makes an endpoint, pending. Refuses with NETWORK_NOT_FOUND, HOST_NOT_FOUND, HOST_REMOVED, HOST_FENCED, HOST_DRAINED, ID_TAKEN,
  * ALREADY_CONNECTED, SUBNETS_OVERLAP, ARGUMENT_INVALID (an address no endpoint can have), ADDRESS_TAKEN, MAC_TAKEN,
  * ADDRESSES_EXHAUSTED, QUOTA_REACHED.
  */
@@ -209,8 +209,11 @@ function refuseForeign(endpoint: Endpoint, { hostId }: EndpointCommand): Rejecti
     : { reason: 'NOT_ALLOWED', message: `endpoint ${endpoint.id} belongs to another host` };
 }
 
-/** Refuses with HOST_FENCED, HOST_DRAINED. */
+/** Refuses with HOST_REMOVED, HOST_FENCED, HOST_DRAINED. */
 function refuseHost({ name, absence, availability }: Host): Rejection | undefined {
+  if (availability === 'removed') {
+    return { reason: 'HOST_REMOVED', message: `host ${name} is being removed from the cluster` };
+  }
   if (absence === 'fenced') {
     return {
       reason: 'HOST_FENCED',

@@ -26,11 +26,17 @@ export interface RegisterHost {
 
 /**
  * Records a host, or what is new about it, in one transaction with everything it holds. Its number never changes.
- * Refuses with HOST_NAME_TAKEN, ID_TAKEN, VTEP_TAKEN, HOST_NUMBERS_EXHAUSTED.
+ * Refuses with HOST_REMOVED, HOST_NAME_TAKEN, ID_TAKEN, VTEP_TAKEN, HOST_NUMBERS_EXHAUSTED.
  */
 export function registerHost(context: Context, command: RegisterHost): Decision<Host> {
   const { view } = context;
   const known = view.hosts.get(command.id);
+  // Of a host that is there the guard is not: that it was compared when the host came is remembered as if it were.
+  const isRemoved =
+    known === undefined
+      ? context.guardRevision(guardKey.removedHost(command.id)) > 0n
+      : known.availability === 'removed';
+  if (isRemoved) return hostRemoved(command);
   const refusal = refuse(view, known, command);
   if (refusal !== undefined) return refusal;
   return known === undefined ? admit(context, command) : update(known, command);
@@ -82,6 +88,7 @@ function admit(context: Context, command: RegisterHost): Decision<Host> {
   const host: Host = { id, name, vtep, number, version, prefixes, declaredEpoch, ...PRESENT, revision: 0n };
   const transaction = new Draft()
     .create(putHost(host))
+    .unchanged(guardKey.removedHost(id), 0n)
     .claim(guardKey.hostName(name), id)
     .claim(guardKey.vtep(vtep), id)
     .claim(guardKey.hostNumber(number), id)
@@ -108,6 +115,14 @@ function update(known: Host, command: RegisterHost): Decision<Host> {
   // So that a subnet chosen beside it is chosen again.
   if (!samePlaces) draft.put({ key: spaceGuard(), value: Buffer.from(id) });
   return { kind: 'commit', transaction: draft.build(), result: (revision) => ({ ...host, revision }), moves: [] };
+}
+
+function hostRemoved({ id, name }: Pick<RegisterHost, 'id' | 'name'>): Rejection {
+  return {
+    reason: 'HOST_REMOVED',
+    message: `host ${name} was removed from the cluster; to join again, start its agent with an empty state directory`,
+    metadata: { hostId: id },
+  };
 }
 
 /** What a host says of itself after it was registered; the rest stays. Refuses with HOST_NOT_FOUND. */

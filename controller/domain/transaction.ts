@@ -38,6 +38,12 @@ export class Draft {
     return this;
   }
 
+  /** What a part of the rule has to add. */
+  also(add: (draft: this) => void): this {
+    add(this);
+    return this;
+  }
+
   compare(compare: Compare): this {
     this.#compares.push(compare);
     return this;

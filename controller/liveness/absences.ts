@@ -11,6 +11,7 @@ import type { Host } from '../../core/model.js';
 import type { Cache } from '../cache/cache.js';
 import type { Commits } from '../commit/commit.js';
 import { collectEndpoint, fenceHost, missHost } from '../domain/host-absence.js';
+import { dropHost } from '../domain/host-removal.js';
 import type { Compare } from '../store/store.js';
 
 export interface AbsencesOptions {
@@ -83,7 +84,8 @@ export class Absences {
     const { cache, isAwaited } = this.#options;
     const { view } = cache;
     if (host.absence === 'fenced') {
-      return view.endpointsOn(host.id).size === 0 ? undefined : () => this.#collect(host, signal);
+      if (view.endpointsOn(host.id).size > 0) return () => this.#collect(host, signal);
+      return host.availability === 'removed' ? () => this.#drop(host, signal) : undefined;
     }
     if (view.alive.has(host.id)) return undefined;
     if (host.absence === 'none') return () => this.#miss(host, signal);
@@ -122,6 +124,15 @@ export class Absences {
     };
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, endpoints.length) }, worker));
     log.warn({ host: name, endpoints: endpoints.length }, 'the endpoints of a host that was shut out are taken back');
+  }
+
+  /** Lets go of the record of a host that was removed, and has nothing left. */
+  async #drop({ id: hostId, name }: Host, signal: AbortSignal): Promise<void> {
+    const { committer, fence, log } = this.#options;
+    const { revision } = await committer.run((context) => dropHost(context, { hostId, fence: fence() }), {
+      ...{ requestId: `remove-${name}`, signal },
+    });
+    log.info({ host: name, revision }, 'a host is removed');
   }
 
   async #untilConverged(host: string, revision: bigint, signal: AbortSignal): Promise<void> {

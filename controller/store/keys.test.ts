@@ -65,6 +65,7 @@ describe('keys', () => {
       multihomed: guardKey.multihomed(network),
       networkQuota: guardKey.networkQuota(network),
       hostQuota: guardKey.hostQuota(host),
+      removedHost: guardKey.removedHost(host),
       epoch: guardKey.epoch(endpoint),
       space: guardKey.space('default'),
     };

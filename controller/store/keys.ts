@@ -120,6 +120,8 @@ export const guardKey = {
   multihomed: (network: NetworkId): string => `${GUARDS}multihomed/${segment(network)}`,
   /** Compared and rewritten by every create that comes near a network's quota of endpoints, so that it is exact. */
   networkQuota: (network: NetworkId): string => `${GUARDS}quotas/network/${segment(network)}`,
+  /** A host of this id was removed, and never comes back: it may have more in its kernel than anybody knows. */
+  removedHost: (host: HostId): string => `${GUARDS}removed/hosts/${segment(host)}`,
   /** The same for a host's. */
   hostQuota: (host: HostId): string => `${GUARDS}quotas/host/${segment(host)}`,
   /** There once hosts were waited for long enough in this epoch, so that no controller that starts waits again. */
@@ -128,9 +130,14 @@ export const guardKey = {
   space: (space: string): string => `${GUARDS}spaces/${segment(space)}`,
 } as const;
 
+/** The prefix of the guards of a host's sandboxes: while a key stands under it, the host has endpoints. */
+export function sandboxesOn(host: HostId): string {
+  return `${GUARDS}sandboxes/${segment(host)}/`;
+}
+
 /** Steps of the path of each kind of guard, without the prefix: the kind, and how many steps follow it. */
 const GUARD_SHAPE =
-  /^(?:(?:names\/(?:network|host)|numbers\/host|quotas\/(?:network|host)|endpoints|vteps|vnis|multihomed|spaces|epochs)\/[^/]+|(?:addresses|macs|sandboxes)\/[^/]+\/[^/]+)$/;
+  /^(?:(?:names\/(?:network|host)|numbers\/host|removed\/hosts|quotas\/(?:network|host)|endpoints|vteps|vnis|multihomed|spaces|epochs)\/[^/]+|(?:addresses|macs|sandboxes)\/[^/]+\/[^/]+)$/;
 
 /** Whether `key` is a guard of a kind that this Weft knows. */
 export function isGuardKey(key: string): boolean {

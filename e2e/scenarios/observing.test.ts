@@ -9,10 +9,15 @@ async function linesAbout(logFile: string, requestId: string): Promise<Record<st
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** A metric's value from the page a daemon serves on its own loopback. */
+/** What a page says that a daemon serves on its own loopback, behind its status. */
+async function read(machine: NamespaceHost, port: number, path: string): Promise<string> {
+  const url = `http://127.0.0.1:${String(port)}${path}`;
+  const script = `fetch('${url}').then(async (page) => console.log(page.status + ' ' + (await page.text())))`;
+  return machine.must([process.execPath, '-e', script]);
+}
+
 async function metric(machine: NamespaceHost, port: number, name: string): Promise<number> {
-  const script = `fetch('http://127.0.0.1:${String(port)}/metrics').then((page) => page.text()).then(console.log)`;
-  const page = await machine.must([process.execPath, '-e', script]);
+  const page = await read(machine, port, '/metrics');
   const value = new RegExp(`^${name} ([0-9.e+]+)$`, 'm').exec(page)?.[1];
   if (value === undefined) throw new Error(`${name} is not on the page of ${machine.name}`);
   return Number(value);
@@ -44,6 +49,13 @@ describe('whoever operates a cluster', () => {
     expect(await messages(lab.host('h1').agent.logFile)).toContain('endpoint attached');
     // --wait has returned, so the other host's kernel has it, and its agent has said so.
     expect(await messages(lab.host('h2').agent.logFile)).toContain('the kernel has it');
+  });
+
+  it('hears from both daemons that they live and can do their work', async () => {
+    for (const path of ['/livez', '/readyz']) {
+      expect((await read(lab.c1, 9470, path)).trim()).toBe('200 ok');
+      await expect.poll(async () => (await read(lab.host('h2'), 9471, path)).trim()).toBe('200 ok');
+    }
   });
 
   it('sees both daemons count', async () => {

@@ -17,7 +17,7 @@ import { comeAlive, type ComeAlive } from '../domain/host-liveness.js';
 import type { Lease, Store } from '../store/store.js';
 
 /** Milliseconds without a sign of life after which a host counts as gone; up to four thirds of it (ADR 7). */
-export const HOST_LEASE_MS = 10_000;
+const HOST_LEASE_MS = 10_000;
 
 export interface HostLeasesOptions {
   readonly store: Pick<Store, 'grantLease' | 'adoptLease'>;

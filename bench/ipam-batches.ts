@@ -74,7 +74,10 @@ export class BatchClient implements Disposable {
   }
 }
 
-/** The other process: does what it is told until nobody is there to tell it. */
+/**
+ * The other process: does what it is told until nobody is there to tell it.
+ * @public Called by the script above.
+ */
 export function serveBatches(): void {
   let client: TestClient | undefined;
   process.on('message', (order: Order) => {

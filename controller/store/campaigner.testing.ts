@@ -18,7 +18,10 @@ export interface CampaignerOptions {
 /** What it says, a word a line: it leads; a write of its was refused, which is its end. */
 export type Word = 'leads' | 'refused';
 
-/** Says what it is, and goes on writing for as long as the store lets it, without ever asking whether it still leads. */
+/**
+ * Says what it is, and goes on writing for as long as the store lets it, without ever asking whether it still leads.
+ * @public Called by the script below, in a process of its own.
+ */
 export async function runCampaigner({ etcd, election, workKey, ttlMs }: CampaignerOptions): Promise<void> {
   const { signal } = new AbortController();
   await using store = new EtcdStore(etcd);

@@ -6,8 +6,11 @@ import type { NamespaceHost } from './namespace-host.js';
 /** Everything of Weft in etcd lies between these two keys. */
 export const WEFT_KEYS = { from: '/weft/v1/', to: '/weft/v10' } as const;
 
-/** Addresses that rest, and who held them before: on leases, by design there for a while after what they tell of. */
-const PASSING_KEYS = /^\/weft\/v1\/(o\/resting|h)\//;
+/**
+ * On leases, there by design: addresses that rest, and who held them before, for a while after what they tell of; which
+ * controllers and hosts are there, and who leads, for as long as they are.
+ */
+const PASSING_KEYS = /^\/weft\/v1\/(o\/(resting|controllers|alive|grace)|h|l)\//;
 
 const TIMEOUT_MS = 10_000;
 

@@ -64,7 +64,7 @@ function withoutUsage({ usage: _, subnets, ...network }: Network) {
   return { ...network, subnets: subnets.map(({ usage: _usage, ...subnet }) => subnet) };
 }
 
-const isTransient = (key: string): boolean => /^\/weft\/v1\/(o\/resting|h)\//.test(key);
+const isTransient = (key: string): boolean => /^\/weft\/v1\/(o\/(resting|controllers|alive|grace)|h|l)\//.test(key);
 
 /** That, every key in the store, and everything in the kernels. */
 async function everything() {

@@ -54,6 +54,7 @@ export const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.max_receive_message_length': 64 * 1024 * 1024,
+  'grpc.enable_channelz': 0,
 };
 
 /** A channel to what gRPC calls a target. To one of several controllers: see ControllerChannel. */

@@ -9,6 +9,7 @@ import type { Endpoint, Host, Network } from '../../core/model.js';
 import { nameKey } from '../../core/name.js';
 import { AddressSet, type Occupied } from './address-set.js';
 import { Grouped } from './grouped.js';
+import { Handfuls } from './handfuls.js';
 import { LabelIndex, type Labelled } from './label-index.js';
 import type { Alive, ClusterObject, Controller, Grace, Resting } from './objects.js';
 
@@ -32,7 +33,7 @@ export interface View {
   /** How many endpoints of a network each host has; hosts without any are not there. */
   countsOf(network: NetworkId): ReadonlyMap<HostId, number>;
   endpointsOn(host: HostId): ReadonlyMap<EndpointId, Endpoint>;
-  endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint>;
+  endpointsIn(host: HostId, sandbox: string): readonly Endpoint[];
   holderOfAddress(network: NetworkId, address: IpAddress): Endpoint | undefined;
   /** Addresses that were given back, and are not chosen yet. */
   restingIn(network: NetworkId): ReadonlyMap<IpAddress, Resting>;
@@ -97,7 +98,7 @@ export class ClusterView implements View {
   readonly #byNetwork = new Grouped<NetworkId, EndpointId, Endpoint>();
   readonly #counts = new Grouped<NetworkId, HostId, number>();
   readonly #byHost = new Grouped<HostId, EndpointId, Endpoint>();
-  readonly #bySandbox = new Grouped<string, EndpointId, Endpoint>();
+  readonly #bySandbox = new Handfuls<string, Endpoint>();
   readonly #addresses = new Grouped<NetworkId, IpAddress, Endpoint>();
   readonly #taken = new Grouped<NetworkId, Family, AddressSet>();
   readonly #unheld = new Grouped<NetworkId, Family, AddressSet>();
@@ -128,7 +129,7 @@ export class ClusterView implements View {
     return this.#byHost.of(host);
   }
 
-  endpointsIn(host: HostId, sandbox: string): ReadonlyMap<EndpointId, Endpoint> {
+  endpointsIn(host: HostId, sandbox: string): readonly Endpoint[] {
     return this.#bySandbox.of(sandboxKey(host, sandbox));
   }
 
@@ -275,7 +276,7 @@ export class ClusterView implements View {
       this.#byNetwork.set(after.networkId, id, after);
       this.#count(after, 1);
       this.#byHost.set(after.hostId, id, after);
-      this.#bySandbox.set(sandboxKey(after.hostId, after.sandbox), id, after);
+      this.#bySandbox.set(sandboxKey(after.hostId, after.sandbox), after);
       for (const address of after.addresses) {
         this.#addresses.set(after.networkId, address, after);
         this.#occupy(after.networkId, address);

@@ -156,7 +156,7 @@ export function removeEndpoint(context: Context, endpoint: Endpoint): Draft {
   // the one that stays, and the guard would stay for good.
   const guard = guardKey.sandbox(hostId, sandbox);
   const seen = context.guardRevision(guard);
-  if (view.endpointsIn(hostId, sandbox).size === 1) draft.remove(guard, seen);
+  if (view.endpointsIn(hostId, sandbox).length === 1) draft.remove(guard, seen);
   else draft.serialize(guard, seen, id);
   return draft;
 }
@@ -181,7 +181,7 @@ function rest(draft: Draft, { view, settings, nowMs }: Context, endpoint: Endpoi
  * its other networks must be as they were seen, and what changes any of them is told that it is not alone with it.
  */
 export function guardSubnets(draft: Draft, view: View, { id, networkId, hostId, sandbox }: CreateEndpoint): void {
-  const others = [...view.endpointsIn(hostId, sandbox).values()].map((endpoint) => endpoint.networkId);
+  const others = view.endpointsIn(hostId, sandbox).map((endpoint) => endpoint.networkId);
   if (others.length === 0) return;
   for (const other of others) {
     const network = view.networks.get(other);
@@ -235,7 +235,7 @@ export function refuseSandbox(view: View, network: Network, command: CreateEndpo
   const { hostId, sandbox } = command;
   const host = view.hosts.get(hostId)?.name ?? hostId;
   const others = view.endpointsIn(hostId, sandbox);
-  for (const other of others.values()) {
+  for (const other of others) {
     if (other.networkId === network.id) {
       const leaving = other.state === 'removing' ? ' and still being disconnected; try again' : ' already';
       const message = `sandbox ${sandbox} on host ${host} is connected to network ${network.name}${leaving}`;
@@ -253,12 +253,12 @@ export function refuseSandbox(view: View, network: Network, command: CreateEndpo
       };
     }
   }
-  return others.size < SANDBOX_NETWORKS
+  return others.length < SANDBOX_NETWORKS
     ? undefined
     : {
         reason: 'QUOTA_REACHED',
-        message: `sandbox ${sandbox} on host ${host} is connected to ${String(others.size)} networks, which is the most that one can be; disconnect it from one first`,
-        metadata: { count: String(others.size), quota: String(SANDBOX_NETWORKS) },
+        message: `sandbox ${sandbox} on host ${host} is connected to ${String(others.length)} networks, which is the most that one can be; disconnect it from one first`,
+        metadata: { count: String(others.length), quota: String(SANDBOX_NETWORKS) },
       };
 }
 

@@ -179,7 +179,7 @@ function wrongIn(view: View): string[] {
         wrong.push(`${address} of ${endpoint.sandbox} is nowhere in ${network.subnets.map(({ cidr }) => cidr).join()}`);
       }
     }
-    for (const other of view.endpointsIn(endpoint.hostId, endpoint.sandbox).values()) {
+    for (const other of view.endpointsIn(endpoint.hostId, endpoint.sandbox)) {
       const theirs = view.networks.get(other.networkId);
       if (other.id <= endpoint.id || theirs === undefined) continue;
       if (network.subnets.some((a) => theirs.subnets.some((b) => overlaps(a.cidr, b.cidr)))) {

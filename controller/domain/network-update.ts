@@ -168,7 +168,7 @@ function refuseShared(view: View, network: Network, reached: readonly Cidr[]): R
   /** Of each other network that shares a sandbox: what of `reached` it overlaps. */
   const overlap = new Map<NetworkId, Cidr | undefined>();
   for (const { hostId, sandbox } of view.endpointsOf(network.id).values()) {
-    for (const { networkId } of view.endpointsIn(hostId, sandbox).values()) {
+    for (const { networkId } of view.endpointsIn(hostId, sandbox)) {
       if (networkId === network.id) continue;
       const other = view.networks.get(networkId);
       if (other === undefined) continue;

@@ -6,7 +6,8 @@ import type { Logger } from '../../core/daemon/log.js';
 import { asError, WeftError } from '../../core/errors.js';
 import { anySignal, backoffMs, deferred, pause, type Deferred } from '../../core/lifetime.js';
 import { OBJECTS, objectKey, parseObjectKey } from '../store/keys.js';
-import { Compacted, type KeyValue, type Listing, type Store, type StoreEvent } from '../store/store.js';
+import { Compacted, type KeyValue, type Listing, type Put, type Store, type StoreEvent } from '../store/store.js';
+import { Foreseen } from './foreseen.js';
 import { readObject, type ClusterObject } from './objects.js';
 import { ClusterView, type ChangeSet, type Edit, type View } from './view.js';
 
@@ -37,6 +38,7 @@ interface Waiter {
 export class Cache {
   readonly #options: CacheOptions;
   readonly #view = new ClusterView();
+  readonly #foreseen = new Foreseen();
   readonly #listeners = new Set<(changes: ChangeSet) => void>();
   readonly #waiters = new Set<Waiter>();
   /** Ends the watch under way, so that the loop lists anew. */
@@ -63,6 +65,11 @@ export class Cache {
   /** Resolves when this is a cache of what is no more: see CacheOptions.metaRevision. */
   get superseded(): Promise<void> {
     return this.#superseded.promise;
+  }
+
+  /** Tells what is about to be written from here. Costs nothing but a little time where it is not told, or not written. */
+  foresee(puts: readonly Put[]): void {
+    this.#foreseen.add(puts);
   }
 
   /** Calls `listener` with every change set from now on, in order and before anybody who waits for its revision. */
@@ -265,7 +272,7 @@ export class Cache {
 
   #put(entry: KeyValue): Edit | undefined {
     try {
-      const object = readObject(entry);
+      const object = this.#foreseen.take(entry) ?? readObject(entry);
       return object === undefined ? undefined : { kind: 'put', object };
     } catch (error) {
       // One damaged value must not stop the cluster; whatever was known of the object stays.

@@ -87,12 +87,25 @@ export function putNetwork(network: Network): Put {
   return { key: objectKey.network(network.id), value: encoded(NetworkMessage, message) };
 }
 
+/** What to write for an endpoint, beside what it was made of: see Foreseen. */
+export interface EndpointPut extends Put {
+  readonly endpoint: Endpoint;
+}
+
+export function isEndpointPut(put: Put): put is EndpointPut {
+  return 'endpoint' in put;
+}
+
 /** What to write for an endpoint. */
-export function putEndpoint(endpoint: Endpoint): Put {
+export function putEndpoint(endpoint: Endpoint): EndpointPut {
   const message = encodeEndpoint(endpoint);
   message.revision = 0n;
   message.createRevision = 0n;
-  return { key: objectKey.endpoint(endpoint.networkId, endpoint.id), value: encoded(EndpointMessage, message) };
+  return {
+    key: objectKey.endpoint(endpoint.networkId, endpoint.id),
+    value: encoded(EndpointMessage, message),
+    endpoint,
+  };
 }
 
 /** What to write for a host. */

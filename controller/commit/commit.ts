@@ -24,9 +24,9 @@ import {
   type Transaction,
 } from '../store/store.js';
 import { placeOf } from '../store/transaction.js';
-import { Barriers } from './barriers.js';
+import { Barriers, type Barrier } from './barriers.js';
 import { Recent } from './recent.js';
-import { Turns } from './turns.js';
+import { Turns, type Turn } from './turns.js';
 
 /** What happens, for the metrics. */
 export interface CommitObserver {
@@ -68,6 +68,12 @@ const NEAR = 4_096n;
 /** Entries that are kept of guards and of cursors; one that is forgotten costs a try, or a search from the newest. */
 const REMEMBERED = 10_000;
 
+/** Where a command stands beside others. */
+interface Order {
+  readonly turn: Turn;
+  readonly barrier: Barrier;
+}
+
 /** What services need of it. */
 export type Commits = Pick<Committer, 'run'>;
 
@@ -103,10 +109,24 @@ export class Committer {
    * signal's reason.
    */
   async run<Result>(decide: (context: Context) => Decision<Result>, options: RunOptions): Promise<Outcome<Result>> {
+    // Not `using`: what it is compiled to costs more than all else here, and this is done for every command.
+    const turn = this.#turns.open();
+    const barrier = this.#barriers.open();
+    try {
+      return await this.#carryOut(decide, options, { turn, barrier });
+    } finally {
+      barrier[Symbol.dispose]();
+      turn[Symbol.dispose]();
+    }
+  }
+
+  async #carryOut<Result>(
+    decide: (context: Context) => Decision<Result>,
+    options: RunOptions,
+    { turn, barrier }: Order,
+  ): Promise<Outcome<Result>> {
     const { cache } = this.#options;
     const { signal } = options;
-    using turn = this.#turns.open();
-    using barrier = this.#barriers.open();
     let retried = false;
     let full = false;
     let obstacle = '';
@@ -131,8 +151,12 @@ export class Committer {
       }
       // Moved before anything is waited for: a command that is decided meanwhile looks further on.
       for (const { pool, at, late } of moves) if (late !== true) this.#cursors.set(pool, at);
-      using _adding = this.#add(decision.adds ?? []);
-      const committed = await this.#commit(transaction, { signal, alone: full });
+      const adds = decision.adds ?? [];
+      this.#add(adds, 1);
+      cache.foresee(transaction.puts);
+      const committed = await this.#commit(transaction, { signal, alone: full }).finally(() => {
+        this.#add(adds, -1);
+      });
       if (typeof committed === 'object' && committed.committed) {
         this.#rewritten(transaction, committed.revision);
         for (const { pool, at, late } of moves) if (late === true) this.#cursors.set(pool, at);
@@ -154,18 +178,13 @@ export class Committer {
     });
   }
 
-  /** Counts one more of each as being under way, until disposed. */
-  #add(counts: readonly string[]): Disposable {
-    for (const count of counts) this.#underway.set(count, (this.#underway.get(count) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        for (const count of counts) {
-          const left = (this.#underway.get(count) ?? 0) - 1;
-          if (left > 0) this.#underway.set(count, left);
-          else this.#underway.delete(count);
-        }
-      },
-    };
+  /** Counts one more, or one less, of each as being under way. */
+  #add(counts: readonly string[], by: 1 | -1): void {
+    for (const count of counts) {
+      const underway = (this.#underway.get(count) ?? 0) + by;
+      if (underway > 0) this.#underway.set(count, underway);
+      else this.#underway.delete(count);
+    }
   }
 
   /**

@@ -21,7 +21,7 @@ export class Turns {
   }
 }
 
-class Turn implements Disposable {
+export class Turn implements Disposable {
   readonly #last: Map<string, Promise<void>>;
   readonly #departures: Departures;
   /** What it has or waits for, each with what lets the next one have it. */

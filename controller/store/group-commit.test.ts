@@ -112,7 +112,7 @@ describe('transactions that are asked for while another is on its way', () => {
     await Promise.all(many.map((each) => commit(each)));
     expect(store.sent.slice(3).map(({ deletes }) => deletes.length)).toEqual([96, 24]);
     const large = Array.from({ length: 5 }, (_, index) => ({
-      puts: [{ key: `large${String(index)}`, value: Buffer.alloc(300_000) }],
+      puts: [{ key: `large${String(index)}`, value: Buffer.alloc(40_000) }],
     }));
     await Promise.all(large.map((each) => commit(each)));
     expect(sizes(store).slice(5)).toEqual([3, 2]);

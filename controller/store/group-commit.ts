@@ -5,7 +5,7 @@
  */
 import { asError } from '../../core/errors.js';
 import { Departures } from './departures.js';
-import { Footprint, Group, touchedBy, type Traveller } from './group.js';
+import { Footprint, Group, Writing, touchedBy, type Traveller } from './group.js';
 import { StoreFull, StoreRefused, type CommitResult, type Compare, type Store, type Transaction } from './store.js';
 import { MAX_OPERATIONS } from './transaction.js';
 
@@ -51,6 +51,8 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions;
   readonly #departures = new Departures();
   readonly #flights = new Set<Group<Member>>();
+  /** By all that is on its way. */
+  readonly #writing = new Writing();
   #queue: Member[] = [];
   #woken = false;
 
@@ -138,16 +140,17 @@ export class GroupCommit {
 
   /** Whether something on its way writes what the member looks at: it would only lose. */
   #isChanging({ touched }: Member): boolean {
-    for (const { footprint } of this.#flights) if (footprint.changesFor(touched)) return true;
-    return false;
+    return this.#writing.changesFor(touched);
   }
 
   /** Commits a group until all its members are answered. */
   async #fly(group: Group<Member>): Promise<void> {
     this.#flights.add(group);
+    this.#writing.add(group.members);
     let rest: readonly Member[] = group.members;
     while (rest.length > 0) rest = await this.#send(rest);
     this.#flights.delete(group);
+    this.#writing.delete(group.members);
     this.#wake();
   }
 

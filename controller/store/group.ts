@@ -1,6 +1,6 @@
 /** Transactions that can travel as one: which may share a group, and whose fault it is when the group fails. Pure. */
 import type { CommitResult, Compare, KeyValue, Transaction } from './store.js';
-import { MAX_TRANSACTION_BYTES, placeOf } from './transaction.js';
+import { MAX_GROUP_BYTES, placeOf } from './transaction.js';
 
 /** Why a transaction is not in a group; undefined: it is. */
 export type Objection = 'full' | 'clash';
@@ -56,6 +56,48 @@ export function touchedBy({ compares, puts, deletes, deletePrefixes = [] }: Tran
   return { writes, reads, readPrefixes, droppedPrefixes: deletePrefixes, own, common, operations, bytes };
 }
 
+/** What everything on its way writes. No two of it write the same: one would have waited for the other. */
+export class Writing {
+  readonly #keys = new Set<string>();
+  readonly #droppedPrefixes: string[] = [];
+
+  add(members: readonly Traveller[]): void {
+    for (const { touched } of members) {
+      for (const key of touched.writes) this.#keys.add(key);
+      this.#droppedPrefixes.push(...touched.droppedPrefixes);
+    }
+  }
+
+  /** Takes out what was put in. */
+  delete(members: readonly Traveller[]): void {
+    for (const { touched } of members) {
+      for (const key of touched.writes) this.#keys.delete(key);
+      for (const prefix of touched.droppedPrefixes) {
+        this.#droppedPrefixes.splice(this.#droppedPrefixes.indexOf(prefix), 1);
+      }
+    }
+  }
+
+  /** Whether something here writes what the transaction looks at or writes. */
+  changesFor({ writes, reads, readPrefixes, droppedPrefixes }: Touched): boolean {
+    for (const key of writes) if (this.#writes(key)) return true;
+    for (const key of reads) if (this.#writes(key)) return true;
+    return (
+      readPrefixes.some((prefix) => this.#writesUnder(prefix)) ||
+      droppedPrefixes.some((prefix) => this.#writesUnder(prefix))
+    );
+  }
+
+  #writes(key: string): boolean {
+    return this.#keys.has(key) || startsWithAny(key, this.#droppedPrefixes);
+  }
+
+  #writesUnder(prefix: string): boolean {
+    for (const key of this.#keys) if (key.startsWith(prefix)) return true;
+    return this.#droppedPrefixes.some((dropped) => overlap(dropped, prefix));
+  }
+}
+
 /**
  * Keys that transactions write and look at. Two that touch one key (both write it, or one looks at what the other
  * writes) must not be committed as one: all compares are made before any write, so each could pass on what the other
@@ -74,23 +116,13 @@ export class Footprint {
     this.#droppedPrefixes.push(...droppedPrefixes);
   }
 
-  /** Whether something here writes what the transaction looks at or writes. */
-  changesFor({ writes, reads, readPrefixes, droppedPrefixes }: Touched): boolean {
-    return (
-      writes.some((key) => this.#writes(key)) ||
-      reads.some((key) => this.#writes(key)) ||
-      readPrefixes.some((prefix) => this.#writesUnder(prefix)) ||
-      droppedPrefixes.some((prefix) => this.#writesUnder(prefix))
-    );
-  }
-
   /** Whether the transaction touches a key that something here touches, and one of the two writes it. */
-  clashesWith(touched: Touched): boolean {
-    const { writes, droppedPrefixes } = touched;
+  clashesWith({ writes, reads, readPrefixes, droppedPrefixes }: Touched): boolean {
+    for (const key of writes) if (this.#touches(key)) return true;
+    for (const key of reads) if (this.#writes(key)) return true;
     return (
-      this.changesFor(touched) ||
-      writes.some((key) => this.#reads(key)) ||
-      droppedPrefixes.some((prefix) => this.#readsUnder(prefix))
+      readPrefixes.some((prefix) => this.#writesUnder(prefix)) ||
+      droppedPrefixes.some((prefix) => this.#writesUnder(prefix) || this.#readsUnder(prefix))
     );
   }
 
@@ -103,8 +135,8 @@ export class Footprint {
     return this.#droppedPrefixes.some((dropped) => overlap(dropped, prefix));
   }
 
-  #reads(key: string): boolean {
-    return this.#keys.has(key) || startsWithAny(key, this.#readPrefixes);
+  #touches(key: string): boolean {
+    return this.#keys.has(key) || startsWithAny(key, this.#droppedPrefixes) || startsWithAny(key, this.#readPrefixes);
   }
 
   #readsUnder(prefix: string): boolean {
@@ -116,7 +148,7 @@ export class Footprint {
 /** Transactions on their way as one. */
 export class Group<Member extends Traveller> {
   readonly members: Member[] = [];
-  readonly footprint = new Footprint();
+  readonly #footprint = new Footprint();
   readonly #fence: Compare | undefined;
   readonly #operationsMax: number;
   readonly #compares: Compare[] = [];
@@ -141,17 +173,17 @@ export class Group<Member extends Traveller> {
       if (
         this.#compares.length + own.length + shareable.length > this.#operationsMax ||
         this.#operations + touched.operations > this.#operationsMax ||
-        this.#bytes + touched.bytes > MAX_TRANSACTION_BYTES
+        this.#bytes + touched.bytes > MAX_GROUP_BYTES
       ) {
         return 'full';
       }
-      if (this.footprint.clashesWith(touched)) return 'clash';
+      if (this.#footprint.clashesWith(touched)) return 'clash';
     }
     for (const compare of own) this.#compares.push(compare);
     for (const compare of shareable) this.#share(compare);
     this.#operations += touched.operations;
     this.#bytes += touched.bytes;
-    this.footprint.add(touched);
+    this.#footprint.add(touched);
     this.members.push(member);
     return undefined;
   }

@@ -14,6 +14,13 @@ export const MAX_GROUP_OPERATIONS = 512;
 /** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
 export const MAX_TRANSACTION_BYTES = 1 << 20;
 
+/**
+ * Most bytes of keys and values that transactions of several askers have together: a hundred endpoints with a few labels.
+ * etcd keeps the last 7,500 transactions in memory (2,500 between snapshots, and 5,000 for members that are behind),
+ * which this keeps below 1 GB. One asker's own may be larger.
+ */
+export const MAX_GROUP_BYTES = 1 << 17;
+
 /** Most entries that a failed `emptyPrefix` or `notNewer` reports: enough for an error text, whatever stands there. */
 export const FOUND_LIMIT = 32;
 

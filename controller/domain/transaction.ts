@@ -1,5 +1,6 @@
 /** A transaction in the making, in the words of the rules. */
 import type { Compare, Put, Transaction } from '../store/store.js';
+import { MAX_OPERATIONS } from '../store/transaction.js';
 
 export class Draft {
   readonly #compares: Compare[] = [];
@@ -84,7 +85,18 @@ export class Draft {
     return this;
   }
 
+  /**
+   * Throws RangeError for what only some stores take: the embedded etcd is told to take more for the sake of groups, and
+   * a rule that relied on that would be refused by any other.
+   */
   build(): Transaction {
+    const operations = this.#puts.length + this.#deletes.length + this.#deletePrefixes.length;
+    if (this.#compares.length > MAX_OPERATIONS || operations > MAX_OPERATIONS) {
+      throw new RangeError(
+        `a rule asks for ${String(this.#compares.length)} compares and ${String(operations)} operations at once, ` +
+          `and ${String(MAX_OPERATIONS)} are taken everywhere`,
+      );
+    }
     return {
       compares: this.#compares,
       puts: this.#puts,

@@ -54,3 +54,20 @@ describe.each(PROGRAMS)('bin/$launcher', ({ launcher, program }) => {
     });
   });
 });
+
+it('bin/weft-controller has room for what is short-lived', () => {
+  const root = mkdtempSync(join(tmpdir(), 'weft-launchers-'));
+  try {
+    cpSync(join(CHECKOUT, 'bin'), join(root, 'bin'), { recursive: true });
+    cpSync(join(CHECKOUT, 'package.json'), join(root, 'package.json'));
+    mkdirSync(join(root, 'dist/controller'), { recursive: true });
+    writeFileSync(
+      join(root, 'dist/controller/main.js'),
+      'export async function main() { console.log(process.execArgv.join()); return 0; }\n',
+    );
+    const { stdout } = spawnSync(join(root, 'bin/weft-controller'), { encoding: 'utf8', timeout: 10_000 });
+    expect(stdout).toBe('--max-semi-space-size=64\n');
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});

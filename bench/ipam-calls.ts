@@ -36,7 +36,7 @@ export interface CallFigures {
 export async function measureCalls(say: (text: string) => void): Promise<CallFigures> {
   await using etcd = await BenchEtcd.start();
   await using store = etcd.store();
-  await using controller = await openController(store, { settings: SETTINGS });
+  await using controller = await openController(store, { settings: SETTINGS, patienceMs: 1_000 });
   const names = namesOf(await makePlace(controller.brain));
   const client = await controller.client({ role: 'admin', name: 'bench' });
   await using echo = await openEcho(controller.ca);

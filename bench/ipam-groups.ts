@@ -21,7 +21,7 @@ export interface GroupFigures {
 export async function measureGroups(say: (text: string) => void): Promise<GroupFigures> {
   await using etcd = await BenchEtcd.start();
   await using store = etcd.store();
-  await using brain = await openBrain(store, SETTINGS);
+  await using brain = await openBrain(store, SETTINGS, { patienceMs: 1_000 });
   const rounds: [number, number][] = [];
   for (let round = -1; round < ROUNDS; round += 1) {
     const place = await makePlace(brain);

@@ -68,13 +68,13 @@ export interface Brain extends AsyncDisposable {
 export async function openBrain(
   store: Store,
   settings: Partial<Settings> = {},
-  { metaRevision }: Partial<Meta> = {},
+  { metaRevision, patienceMs = 100 }: Partial<Meta> & { readonly patienceMs?: number } = {},
 ): Promise<Brain> {
   const stop = new AbortController();
   const metrics = createMetrics({ revision: () => 0n, streams: () => 0 });
   const fence = (modRevision: bigint): Compare => ({ kind: 'unchanged', key: objectKey.meta(), modRevision });
   const cache = new Cache({
-    ...{ store, log: SILENT, patienceMs: 100 },
+    ...{ store, log: SILENT, patienceMs },
     ...(metaRevision === undefined ? {} : { metaRevision }),
   });
   const running = cache.run(stop.signal);
@@ -127,9 +127,12 @@ export async function openController(
     /** Of one that was there before. */
     readonly port?: number;
     readonly events?: Partial<EventsOptions>;
+    /** Milliseconds the view is waited for before it is asked why: see Cache. Default 100. */
+    readonly patienceMs?: number;
   } = {},
 ): Promise<Harness> {
-  const brain = await openBrain(store, options.settings);
+  const { patienceMs = 100 } = options;
+  const brain = await openBrain(store, options.settings, { patienceMs });
   const { cache, committer } = brain;
   const meta = await loadOrCreateMeta(store, SILENT, new AbortController().signal);
   const { clusterId, epoch } = meta;

@@ -43,7 +43,7 @@ export async function makeEndpoint(
   request: CreateEndpointRequest,
   info: CallInfo,
 ): Promise<Outcome<Endpoint>> {
-  const { cache, committer } = making;
+  const { committer } = making;
   const wish = parseCreateEndpoint(request);
   const host = await hostFor(making, wish.host, info);
   if (info.principal.role === 'host')

@@ -6,7 +6,7 @@ import { serveMetrics } from '../core/daemon/metrics-server.js';
 import { runDaemon } from '../core/daemon/run.js';
 import type { IpAddress } from '../core/address.js';
 import { WeftError } from '../core/errors.js';
-import type { HostId } from '../core/ids.js';
+import type { EndpointId, HostId } from '../core/ids.js';
 import { anySignal, withDeadline } from '../core/lifetime.js';
 import { CHANNEL_OPTIONS, loadCredentials } from '../proto/channel.js';
 import { ControllerChannel, shuffled } from '../proto/controller-channel.js';
@@ -28,6 +28,8 @@ import { LocalApi } from './runtimes/local-api/local-api.js';
 import { SandboxFiles } from './sandbox/files.js';
 import { loadHostId } from './sandbox/host-id.js';
 import { SandboxRegistry } from './sandbox/registry.js';
+import type { Known } from './state/settled.js';
+import { leaksOf } from './sandbox/leaks.js';
 import { salvage } from './sandbox/salvage.js';
 import type { HostFacts } from './state/desired.js';
 import { FollowedFile, hasByRecords } from './state/followed.js';
@@ -42,6 +44,8 @@ import { addressOfDefaultRoute, addressTowards, mtuOfAddress } from './tables/un
 /** How long the first contact may take. A host that never reaches a controller is misconfigured, and says so. */
 const FIRST_CONTACT_MS = 30_000;
 const UNDERLAY_CHECK_MS = 60_000;
+/** How often it is said again which endpoints the cluster has for this host and the host has not. */
+const REMIND_MS = 10_000;
 
 /** Runs the agent until it is told to stop; the process's exit status. The kernel is left as it is: a restart loses nothing. */
 export async function run(flags: RunFlags): Promise<number> {
@@ -170,8 +174,24 @@ async function work(flags: RunFlags, log: Logger, stop: AbortSignal): Promise<vo
     if (state.known !== undefined) followed.take(state.known);
     kick();
   });
+  const leaks = (known: Known | undefined): readonly EndpointId[] =>
+    known === undefined
+      ? []
+      : leaksOf(known, {
+          ...{ hostId, unreadable: registry.unreadable },
+          sandboxes: registry.list().map(({ name }) => name),
+        });
   reconciler.settled.subscribe((settled) => {
-    sync.tell(settled);
+    sync.tell(settled, leaks(settled.known));
+  });
+  // What is leaked is believed only when it was said before, and nothing else may happen here for long.
+  const reminding = setInterval(() => {
+    const settled = reconciler.settled.value;
+    const leaked = leaks(settled.known);
+    if (leaked.length > 0) sync.tell(settled, leaked);
+  }, REMIND_MS);
+  stack.defer(() => {
+    clearInterval(reminding);
   });
   const underlay = setInterval(() => {
     if (facts.refresh(log)) kick();

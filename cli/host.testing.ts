@@ -166,6 +166,6 @@ class KernellessAgent implements AsyncDisposable {
     const removedEndpointIds = idsOf(EndpointState.ENDPOINT_STATE_REMOVING);
     for (const id of removedEndpointIds) this.#endpoints.delete(id);
     if (readyEndpointIds.length + removedEndpointIds.length === 0) return [];
-    return [{ $case: 'report', value: { readyEndpointIds, removedEndpointIds } }];
+    return [{ $case: 'report', value: { readyEndpointIds, removedEndpointIds, leakedEndpointIds: [] } }];
   }
 }

@@ -13,6 +13,7 @@ import {
   AgentSyncServiceClient,
   type Declaration,
   type Hello,
+  type Report,
   type SyncRequest,
   type SyncResponse,
 } from '../proto/gen/weft/v1/agent_sync.js';
@@ -325,8 +326,8 @@ export class ScriptedAgent {
     this.send({ $case: 'ack', value: { revision, notices: [] } });
   }
 
-  report(value: { readyEndpointIds?: string[]; removedEndpointIds?: string[] }): void {
-    this.send({ $case: 'report', value: { readyEndpointIds: [], removedEndpointIds: [], ...value } });
+  report(value: Partial<Report>): void {
+    this.send({ $case: 'report', value: { readyEndpointIds: [], removedEndpointIds: [], leakedEndpointIds: [], ...value } });
   }
 
   /** Says what the host runs, in answer to a Welcome that asks for it. */

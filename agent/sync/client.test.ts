@@ -418,7 +418,10 @@ describe('following the cluster', () => {
     sync.tell({ ...NOTHING_SETTLED, known, problems });
     sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]) });
     sync.tell({ ...NOTHING_SETTLED, known, attached: new Set([ENDPOINT.id]), notices: problems });
-    const report = { $case: 'report', value: { readyEndpointIds: [ENDPOINT.id], removedEndpointIds: [] } };
+    const report = {
+      $case: 'report',
+      value: { readyEndpointIds: [ENDPOINT.id], removedEndpointIds: [], leakedEndpointIds: [] },
+    };
     const only = await side(0);
     await expect
       .poll(() => only.heard.slice(1))

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { Cidr, IpAddress } from '../../core/address.js';
 import type { Logger } from '../../core/daemon/log.js';
 import { WeftError, type Reason } from '../../core/errors.js';
-import type { HostId } from '../../core/ids.js';
+import type { EndpointId, HostId } from '../../core/ids.js';
 import { pause } from '../../core/lifetime.js';
 import { VERSION } from '../../core/version.js';
 import { REQUEST_ID_KEY } from '../../proto/call.js';
@@ -133,11 +133,11 @@ export class SyncClient {
   }
 
   /** Tells the controller what the kernel was brought to. What a stream was told already is not repeated, except for reports. */
-  tell(settled: Settled): void {
+  tell(settled: Settled, leaked: readonly EndpointId[] = []): void {
     const { known, problems, notices } = settled;
     const stream = this.#stream;
     if (stream === undefined || known === undefined || known.session !== this.state.value.session) return;
-    const report = reportOf(settled);
+    const report = reportOf(settled, leaked);
     if (report !== undefined) stream.write({ message: { $case: 'report', value: report } });
     const words = [...problems, ...notices].map(({ object, message }) => `${object} ${message}`);
     const saying = `${String(known.revision)} ${words.join()}`;
@@ -292,13 +292,13 @@ export class SyncClient {
   }
 }
 
-/** Pending endpoints that are in the kernel, removing ones that are not; undefined when there is neither. */
-function reportOf({ known, attached, removed }: Settled) {
+/** Pending endpoints that are in the kernel, removing and ready ones that are not; undefined when there are none. */
+function reportOf({ known, attached, removed }: Settled, leaked: readonly EndpointId[]) {
   const readyEndpointIds: string[] = [];
   const views = [...(known?.view.values() ?? [])];
   for (const id of attached) {
     if (views.some(({ endpoints }) => endpoints.get(id)?.state === 'pending')) readyEndpointIds.push(id);
   }
-  if (readyEndpointIds.length === 0 && removed.length === 0) return undefined;
-  return { readyEndpointIds, removedEndpointIds: [...removed] };
+  if (readyEndpointIds.length + removed.length + leaked.length === 0) return undefined;
+  return { readyEndpointIds, removedEndpointIds: [...removed], leakedEndpointIds: [...leaked] };
 }

@@ -141,11 +141,19 @@ class AgentStream {
     const holding: Holding = {
       ...{ hostId: host.id, session, requestId, signal },
       onReplaced: () => {
-        this.#fail(new WeftError({ reason: 'SESSION_STALE', message: `host ${host.name} has opened a newer stream, or was shut out` }));
+        this.#fail(
+          new WeftError({
+            reason: 'SESSION_STALE',
+            message: `host ${host.name} has opened a newer stream, or was shut out`,
+          }),
+        );
       },
     };
     const isFenced = (await leases.hold(holding)) === 'fenced';
-    this.#reports = new Reports({ cache, committer, hostId: host.id, signal, log });
+    this.#reports = new Reports({
+      ...{ cache, committer, hostId: host.id, signal, log },
+      isInSync: () => (this.#session?.ackedRevision ?? 0n) > 0n,
+    });
     this.#session = fanout.open({
       ...{ id: session, host },
       ...{ declare, held: declare || isFenced },

@@ -10,7 +10,7 @@ import type { EndpointState } from '../../core/model.js';
 import type { Report } from '../../proto/gen/weft/v1/agent_sync.js';
 import type { Cache } from '../cache/cache.js';
 import type { Committer } from '../commit/commit.js';
-import { markReady, releaseEndpoint } from '../domain/endpoint.js';
+import { deleteEndpoint, markReady, releaseEndpoint } from '../domain/endpoint.js';
 import { StoreUnavailable } from '../store/store.js';
 
 /** Commits of one stream that are under way at once: some groups' worth, and no host keeps others waiting. */
@@ -22,13 +22,30 @@ export interface ReportsOptions {
   readonly hostId: HostId;
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** Whether the host has acknowledged the state in this stream. */
+  readonly isInSync: () => boolean;
+  /** Milliseconds for which an endpoint is missed before that is believed; the default where undefined. */
+  readonly leakMs?: number;
 }
+
+/** Milliseconds for which a host misses an endpoint before that is believed. */
+const LEAK_MS = 5_000;
+
+/** What becomes of an endpoint in this state, and how the log says so. */
+const STEPS = {
+  pending: { rule: markReady, what: 'endpoint is ready' },
+  ready: { rule: deleteEndpoint, what: 'endpoint was leaked: its host does not have it' },
+  removing: { rule: releaseEndpoint, what: 'endpoint is gone' },
+} as const;
 
 export class Reports {
   readonly #options: ReportsOptions;
   /** Endpoints that are waiting their turn; at most those of the host. */
   readonly #waiting = new Map<EndpointId, EndpointState>();
   readonly #running = new Map<EndpointId, { readonly from: EndpointState; readonly work: Promise<void> }>();
+
+  /** Since when each endpoint is missed. */
+  readonly #suspects = new Map<string, number>();
 
   constructor(options: ReportsOptions) {
     this.#options = options;
@@ -40,6 +57,7 @@ export class Reports {
   take(report: Report): void {
     for (const id of report.readyEndpointIds) this.#note(id, 'pending');
     for (const id of report.removedEndpointIds) this.#note(id, 'removing');
+    this.#suspect(new Set(report.leakedEndpointIds));
     this.#start();
   }
 
@@ -47,6 +65,21 @@ export class Reports {
   async settled(): Promise<void> {
     this.#waiting.clear();
     await Promise.all([...this.#running.values()].map(({ work }) => work));
+  }
+
+  /**
+   * Endpoints that the host does not have, and that nobody asked it to remove. Only what it has missed for a while, in
+   * this very stream and knowing the state, is believed: a view that is late, or a record that is being written, is no
+   * leak.
+   */
+  #suspect(leaked: ReadonlySet<string>): void {
+    for (const id of this.#suspects.keys()) if (!leaked.has(id)) this.#suspects.delete(id);
+    if (!this.#options.isInSync()) return;
+    for (const id of leaked) {
+      const sinceMs = this.#suspects.get(id);
+      if (sinceMs === undefined) this.#suspects.set(id, performance.now());
+      else if (performance.now() - sinceMs >= (this.#options.leakMs ?? LEAK_MS)) this.#note(id, 'ready');
+    }
   }
 
   #note(text: string, from: EndpointState): void {
@@ -75,10 +108,9 @@ export class Reports {
     const { cache, committer, hostId, signal, log } = this.#options;
     const endpoint = cache.view.endpoints.get(id);
     const requestId = endpoint?.requestId ?? '';
-    const rule = from === 'pending' ? markReady : releaseEndpoint;
+    const { rule, what } = STEPS[from];
     try {
       const { revision } = await committer.run((context) => rule(context, { id, hostId }), { requestId, signal });
-      const what = from === 'pending' ? 'endpoint is ready' : 'endpoint is gone';
       log.info({ requestId, endpointId: id, sandbox: endpoint?.sandbox, revision }, what);
     } catch (error) {
       if (signal.aborted) return;

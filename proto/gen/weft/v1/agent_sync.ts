@@ -112,6 +112,8 @@ export interface Report {
   readyEndpointIds: string[];
   /** Removing ones of which the kernel holds nothing any more. */
   removedEndpointIds: string[];
+  /** Ready ones for sandboxes of which the host knows nothing: all of them, each time. */
+  leakedEndpointIds: string[];
 }
 
 /** From the controller. */
@@ -1144,7 +1146,7 @@ export const Nack: MessageFns<Nack> = {
 };
 
 function createBaseReport(): Report {
-  return { readyEndpointIds: [], removedEndpointIds: [] };
+  return { readyEndpointIds: [], removedEndpointIds: [], leakedEndpointIds: [] };
 }
 
 export const Report: MessageFns<Report> = {
@@ -1154,6 +1156,9 @@ export const Report: MessageFns<Report> = {
     }
     for (const v of message.removedEndpointIds) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.leakedEndpointIds) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1187,6 +1192,14 @@ export const Report: MessageFns<Report> = {
             message.removedEndpointIds.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.leakedEndpointIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1211,6 +1224,11 @@ export const Report: MessageFns<Report> = {
         : globalThis.Array.isArray(object?.removed_endpoint_ids)
         ? object.removed_endpoint_ids.map((e: any) => globalThis.String(e))
         : [],
+      leakedEndpointIds: globalThis.Array.isArray(object?.leakedEndpointIds)
+        ? object.leakedEndpointIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.leaked_endpoint_ids)
+        ? object.leaked_endpoint_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1222,6 +1240,9 @@ export const Report: MessageFns<Report> = {
     if (message.removedEndpointIds?.length) {
       obj.removedEndpointIds = message.removedEndpointIds;
     }
+    if (message.leakedEndpointIds?.length) {
+      obj.leakedEndpointIds = message.leakedEndpointIds;
+    }
     return obj;
   },
 
@@ -1232,6 +1253,7 @@ export const Report: MessageFns<Report> = {
     const message = createBaseReport();
     message.readyEndpointIds = object.readyEndpointIds?.map((e) => e) || [];
     message.removedEndpointIds = object.removedEndpointIds?.map((e) => e) || [];
+    message.leakedEndpointIds = object.leakedEndpointIds?.map((e) => e) || [];
     return message;
   },
 };

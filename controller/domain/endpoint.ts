@@ -82,6 +82,7 @@ export function createEndpoint(context: Context, command: CreateEndpoint): Decis
     .put(putEndpoint(endpoint))
     .claim(guardKey.endpoint(id), id)
     .unchanged(objectKey.network(networkId), network.revision)
+    .compare({ kind: 'present', key: objectKey.host(hostId) })
     .claim(guardKey.mac(networkId, mac), id);
   for (const guard of [guardKey.sandbox(hostId, sandbox), ...quotas.serialize]) {
     draft.serialize(guard, context.guardRevision(guard), id);

@@ -81,7 +81,9 @@ describe('against a controller', () => {
   });
 
   it('network ls, host ls and endpoint ls show their heads over nothing', async () => {
-    expect((await weft('host ls')).stdout).toBe('HOST ID   NAME   VTEP   STATE   AVAILABILITY   ACKED   VERSION   PROBLEMS\n');
+    expect((await weft('host ls')).stdout).toBe(
+      'HOST ID   NAME   VTEP   STATE   AVAILABILITY   ACKED   VERSION   PROBLEMS\n',
+    );
     expect((await weft('endpoint ls')).stdout).toMatch(
       /^ENDPOINT ID +NETWORK +HOST +SANDBOX +ADDRESSES +MAC +STATE\n$/,
     );
@@ -92,7 +94,9 @@ describe('against a controller', () => {
   it('status is one screen, or one document', async () => {
     const { exitCode, stdout } = await weft('status');
     expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^cluster +[0-9a-f-]{36}\nepoch +[0-9a-f-]{36}\ncontrollers +127\.0\.0\.1:\d+ \(version /);
+    expect(stdout).toMatch(
+      /^cluster +[0-9a-f-]{36}\nepoch +[0-9a-f-]{36}\ncontrollers +c1 127\.0\.0\.1:\d+ ready, version \S+, 0 agents, leader/,
+    );
     expect(stdout).toMatch(
       /\netcd +healthy, version 3\.\S+, the controller's own, in \S+\n +\S+ KiB on disk, .* in use, quota /,
     );

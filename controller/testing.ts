@@ -327,7 +327,10 @@ export class ScriptedAgent {
   }
 
   report(value: Partial<Report>): void {
-    this.send({ $case: 'report', value: { readyEndpointIds: [], removedEndpointIds: [], leakedEndpointIds: [], ...value } });
+    this.send({
+      $case: 'report',
+      value: { readyEndpointIds: [], removedEndpointIds: [], leakedEndpointIds: [], ...value },
+    });
   }
 
   /** Says what the host runs, in answer to a Welcome that asks for it. */

@@ -12,7 +12,7 @@ export const MAX_OPERATIONS = 128;
 export const MAX_GROUP_OPERATIONS = 512;
 
 /** Most bytes of keys and values in one transaction. etcd takes 1.5 MiB of encoded request (`--max-request-bytes`). */
-export const MAX_TRANSACTION_BYTES = 1 << 20;
+const MAX_TRANSACTION_BYTES = 1 << 20;
 
 /**
  * Most bytes of keys and values that transactions of several askers have together: a hundred endpoints with a few labels.

@@ -61,6 +61,9 @@ export class ScarcityWatch implements Disposable {
         for (const each of [change.before, change.after]) if (each !== undefined) this.#changed.add(each.networkId);
         return;
       case 'host':
+      case 'alive':
+      case 'grace':
+      case 'controller':
         return;
     }
   }

@@ -277,7 +277,10 @@ const OTHERS: readonly Case[] = [
   ['restore -f /nonexistent/file', 3, /\/nonexistent\/file/],
   ['restore -f /etc/hostname', 2, /backup/],
   ['backup /nonexistent/directory/file', 3, /\/nonexistent\/directory/],
-  ['host drain h1', 2, /unknown command 'drain'/],
+  ['host drain nothing', 3, /no host "?nothing"?/],
+  ['host drain', 2, /missing required argument/],
+  ['host rm h1', 4, /host h1 is connected/],
+  ['token create', 2, /unknown command 'token'/],
   // Whom to ask, and as whom.
   ['--timeout 0 network ls', 2, /--timeout/],
   ['--controller nonsense:99999 network ls', 2, /--controller "nonsense:99999"/],

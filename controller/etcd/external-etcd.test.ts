@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -92,6 +92,8 @@ describe('weft-controller on a cluster of three etcd members', () => {
     // The first controller talks to the leader itself, the second to a member that loses its leader.
     const ordered = [...cluster.endpoints.filter((each) => !followers.includes(each)), ...followers];
     const first = await programs.start(join(directory, 'c'), ...flags(ordered));
+    // Of one cluster, they know each other by its CA.
+    await cp(join(directory, 'c', 'ca'), join(directory, 'other', 'ca'), { recursive: true });
     const second = await programs.start(join(directory, 'other'), ...flags([...ordered].reverse()));
     expect(second.clusterId).toBe(first.clusterId);
     using admin = await connect(first.port, join(directory, 'c', 'admin'));

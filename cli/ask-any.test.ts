@@ -3,21 +3,36 @@ import { WeftError, type Reason } from '../core/errors.js';
 import { askAny, type Ask } from './ask-any.js';
 import { testSurroundings } from './surroundings.testing.js';
 
+/** Which of a list is asked. */
+class Place {
+  #at = 0;
+
+  constructor(readonly size: number) {}
+
+  get at(): number {
+    return this.#at;
+  }
+
+  moveOn(): void {
+    this.#at = (this.#at + 1) % this.size;
+  }
+}
+
 /** Asks a list of controllers of which each answers with what is in its place: a reason, or that it is done. */
 async function asking(answers: readonly (Reason | 'done')[]) {
-  let at = 0;
+  const place = new Place(answers.length);
   let asked = 0;
   const ask: Ask = () => {
+    const { at } = place;
     const answer = answers[at] ?? 'INTERNAL';
     asked++;
     if (answer === 'done') return Promise.resolve(`from ${String(at + 1)}` as never);
     return Promise.reject(new WeftError({ reason: answer, message: `${answer} of ${String(at + 1)}` }));
   };
-  const list = { size: answers.length, moveOn: () => (at = (at + 1) % answers.length) };
   const method = (() => undefined) as never;
   const outcome = await askAny(
     ask,
-    list,
+    place,
     testSurroundings(),
   )(method, {}).catch((error: unknown) => (error instanceof WeftError ? error.message : error));
   return { outcome, asked };

@@ -33,7 +33,7 @@ const CAUSED: ReadonlySet<StatusName> = new Set(['NOT_FOUND', 'ALREADY_EXISTS', 
  */
 export function askAny(
   ask: Ask,
-  { size, moveOn }: { readonly size: number; readonly moveOn: () => void },
+  list: { readonly size: number; moveOn(): void },
   { surroundings }: Pick<Invocation, 'surroundings'>,
 ): Ask {
   return async (method, request, limits) => {
@@ -45,9 +45,9 @@ export function askAny(
       } catch (error) {
         if (!(error instanceof WeftError)) throw error;
         if (first !== undefined && CAUSED.has(error.status)) throw first;
-        if (!LOCAL.has(error.reason) || tried >= size || signal.aborted) throw error;
+        if (!LOCAL.has(error.reason) || tried >= list.size || signal.aborted) throw error;
         first ??= error;
-        moveOn();
+        list.moveOn();
         if (tried > 1) await pause(Math.random() * JITTER_MS, signal);
       }
     }

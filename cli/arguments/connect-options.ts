@@ -15,6 +15,6 @@ export function addConnectOptions(command: Command): Command {
 /** The networks of a new sandbox, and how it is attached where there is one. */
 export function addSandboxOptions(command: Command): Command {
   return addConnectOptions(
-    command.option('--network <network>', 'a network by name or id (repeats); none: nothing but loopback', collect),
+    command.option('--network <network>', 'a network by name or id (repeats); "none" is nothing but loopback', collect),
   );
 }

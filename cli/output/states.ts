@@ -1,7 +1,7 @@
 /** States as people read them: lower-case words, coloured where somebody watches. */
 import pc from 'picocolors';
 import { EndpointState } from '../../proto/gen/weft/v1/endpoint.js';
-import { HostAvailability, HostState } from '../../proto/gen/weft/v1/host.js';
+import { HostAbsence, HostAvailability, HostState } from '../../proto/gen/weft/v1/host.js';
 import { SandboxState } from '../../proto/gen/weft/v1/sandbox.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -41,6 +41,10 @@ export function hostWord(state: HostState): string {
 
 export function availabilityWord(availability: HostAvailability): string {
   return word('HOST_AVAILABILITY_', HostAvailability[availability]);
+}
+
+export function absenceWord(absence: HostAbsence): string {
+  return word('HOST_ABSENCE_', HostAbsence[absence]);
 }
 
 export function sandboxWord(state: SandboxState): string {

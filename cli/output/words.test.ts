@@ -9,6 +9,9 @@ describe('inWords', () => {
     expect(inWords({ state: 'HOST_STATE_UNREACHABLE', labels: { state: 'mine', x: 'HOST_STATE_READY' } })).toEqual({
       ...{ state: 'unreachable', labels: { state: 'mine', x: 'HOST_STATE_READY' } },
     });
+    expect(inWords({ availability: 'HOST_AVAILABILITY_DRAINED', absence: 'HOST_ABSENCE_NONE' })).toEqual({
+      ...{ availability: 'drained', absence: 'none' },
+    });
     expect([inWords(null), inWords(undefined), inWords('HOST_STATE_READY')]).toEqual([
       ...[null, undefined, 'HOST_STATE_READY'],
     ]);

@@ -51,10 +51,12 @@ export class PeerChannels implements Peers, Disposable {
     const registered = this.#cache.view.controllers.get(controller);
     if (registered === undefined) throw new Error('it is not there any more');
     const { client } = this.#peers.get(controller) ?? this.#open(controller, registered.address);
-    const { revision, sessions } = await call(client.sessions.bind(client), question, {
+    const { revision, sessions, controllerId } = await call(client.sessions.bind(client), question, {
       ...{ signal, timeoutMs, requestId: randomUUID() },
       peer: { name: `the controller at ${registered.address}`, unavailable: 'CONTROLLER_UNAVAILABLE' },
     });
+    // One that was started again has its address, and a name of its own: of hosts that it does not have it knows nothing.
+    if (controllerId !== controller) throw new Error(`another controller is at ${registered.address} now`);
     return { revision, sessions: sessions.flatMap(toStanding) };
   }
 

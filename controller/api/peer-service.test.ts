@@ -169,4 +169,16 @@ describe('two controllers', () => {
     await store.commit({ compares: [], puts: [], deletes }, never);
     expect((await waiting).unreachableHosts).toEqual(['h2']);
   });
+
+  it('believe nothing that one says at the address of another, as after it was started again', async () => {
+    const id = newControllerId();
+    await register('c1', id, c1.port);
+    const { hostId } = a2 as { readonly hostId: HostId };
+    const put = putAlive({ hostId, session: 'before', controllerId: id }, lease);
+    const { revision } = await store.commit({ compares: [], puts: [put], deletes: [] }, never);
+    await expect(wait(revision, 1_000)).rejects.toMatchObject({
+      reason: 'NOT_CONVERGED',
+      message: expect.stringMatching(/another controller is at 127\.0\.0\.1/) as string,
+    });
+  });
 });

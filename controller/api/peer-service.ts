@@ -26,7 +26,7 @@ export function peerService(serve: Serve, { cache, convergence }: PeerServiceOpt
       await viewAt(cache, minRevision > revision ? minRevision : revision, signal);
       const answer = await convergence.answer({ revision, minRevision, patienceMs, laggingOnly }, signal);
       const sessions = answer.sessions.map(({ problems, ...rest }) => ({ ...rest, problems: [...problems] }));
-      return { revision: answer.revision, sessions };
+      return { revision: answer.revision, sessions, controllerId: convergence.self };
     }),
   };
 }

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { credentials, type Channel, type ChannelCredentials } from '@grpc/grpc-js';
 import { pause } from '../../core/lifetime.js';
+import { WeftError } from '../../core/errors.js';
 import { call, type UnaryMethod } from '../../proto/call.js';
 import { loadCredentials, openChannel } from '../../proto/channel.js';
 import { ClusterServiceClient } from '../../proto/gen/weft/v1/cluster.js';
@@ -96,11 +97,17 @@ export class ControllerClient implements AsyncDisposable {
     return (await this.ask(this.endpoints.list.bind(this.endpoints), request)).endpoints;
   }
 
-  /** Returns when every host has what the controller has now in its kernel. Rejects with WeftError NOT_CONVERGED. */
+  /**
+   * Returns when every host has what the controller has now in its kernel. Rejects with WeftError NOT_CONVERGED, and
+   * with CONTROLLER_UNAVAILABLE where no controller hears from a host: the call itself would not wait for it.
+   */
   async converged(): Promise<void> {
     const { cluster } = this;
     const { revision } = await this.ask(cluster.getStatus.bind(cluster), {});
-    await this.ask(cluster.wait.bind(cluster), { revision });
+    const { unreachableHosts } = await this.ask(cluster.wait.bind(cluster), { revision });
+    if (unreachableHosts.length === 0) return;
+    const message = `no controller hears from ${unreachableHosts.join(' and ')}`;
+    throw new WeftError({ reason: 'CONTROLLER_UNAVAILABLE', message });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -41,6 +41,8 @@ export interface SessionsResponse {
   /** What was known then of which host is alive where. */
   revision: bigint;
   sessions: PeerSession[];
+  /** Who answers: at an address that was another's, it says nothing of the hosts of that one. */
+  controllerId: string;
 }
 
 /** One host. */
@@ -193,7 +195,7 @@ export const SessionsRequest: MessageFns<SessionsRequest> = {
 };
 
 function createBaseSessionsResponse(): SessionsResponse {
-  return { revision: 0n, sessions: [] };
+  return { revision: 0n, sessions: [], controllerId: "" };
 }
 
 export const SessionsResponse: MessageFns<SessionsResponse> = {
@@ -206,6 +208,9 @@ export const SessionsResponse: MessageFns<SessionsResponse> = {
     }
     for (const v of message.sessions) {
       PeerSession.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.controllerId !== "") {
+      writer.uint32(26).string(message.controllerId);
     }
     return writer;
   },
@@ -239,6 +244,14 @@ export const SessionsResponse: MessageFns<SessionsResponse> = {
             message.sessions.push(PeerSession.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.controllerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -257,6 +270,11 @@ export const SessionsResponse: MessageFns<SessionsResponse> = {
       sessions: globalThis.Array.isArray(object?.sessions)
         ? object.sessions.map((e: any) => PeerSession.fromJSON(e))
         : [],
+      controllerId: isSet(object.controllerId)
+        ? globalThis.String(object.controllerId)
+        : isSet(object.controller_id)
+        ? globalThis.String(object.controller_id)
+        : "",
     };
   },
 
@@ -268,6 +286,9 @@ export const SessionsResponse: MessageFns<SessionsResponse> = {
     if (message.sessions?.length) {
       obj.sessions = message.sessions.map((e) => PeerSession.toJSON(e));
     }
+    if (message.controllerId !== "") {
+      obj.controllerId = message.controllerId;
+    }
     return obj;
   },
 
@@ -278,6 +299,7 @@ export const SessionsResponse: MessageFns<SessionsResponse> = {
     const message = createBaseSessionsResponse();
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.sessions = object.sessions?.map((e) => PeerSession.fromPartial(e)) || [];
+    message.controllerId = object.controllerId ?? "";
     return message;
   },
 };

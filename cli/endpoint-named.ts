@@ -1,13 +1,11 @@
 /** The endpoint that somebody means: by its id, or by the sandbox that it belongs to. */
 import { WeftError } from '../core/errors.js';
+import { listed } from '../core/listed.js';
 import { isName, nameKey } from '../core/name.js';
 import type { Endpoint } from '../proto/gen/weft/v1/endpoint.js';
 import { present, type Controllers } from './connect.js';
 import { allEndpoints, allHosts, allNetworks } from './lists.js';
 import { withShownId } from './shown-id.js';
-
-/** Endpoints that an error names; the rest are counted. */
-const NAMED_MAX = 10;
 
 /**
  * The endpoint of that id, whole or as tables show it, else the only one of a sandbox of that name. Rejects with
@@ -47,8 +45,7 @@ async function ambiguous(controllers: Controllers, typed: string, found: readonl
   const each = found.map(({ id, networkId, hostId }) => {
     return `${id} (network ${names.get(networkId) ?? networkId}, host ${names.get(hostId) ?? hostId})`;
   });
-  const more = each.length > NAMED_MAX ? ` and ${String(each.length - NAMED_MAX)} more` : '';
-  const which = `${each.sort().slice(0, NAMED_MAX).join(', ')}${more}`;
+  const which = listed(each.sort());
   const message = `sandbox ${typed} has ${String(found.length)} endpoints; name one by its id: ${which}`;
   return new WeftError({ reason: 'ARGUMENT_INVALID', message });
 }
